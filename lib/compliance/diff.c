@@ -1,0 +1,374 @@
+/* Deciding what a sweep means for one node: report versions first, then presence, then status. */
+#include "compliance/diff.h"
+
+/* Beyond this RFC 3339 has no way to write a time. */
+#define LAST_TIME_MS INT64_C(253402300799999)
+
+/* A walk over one version of the node's reports: as it was, or as it will be. */
+enum when { BEFORE, AFTER };
+
+static bool is_missing(const struct pw_node_state *state)
+{
+    return state->missing_since_ms != PW_TIME_NONE;
+}
+
+/* The report of slot i that is current at that time, or NULL. Before: for a missing node its last.
+ */
+static const struct pw_report *current_report(const struct pw_diff_input *input,
+                                              const enum pw_report_action *actions, size_t i,
+                                              enum when when)
+{
+    const struct pw_report_slot *slot = &input->slots[i];
+
+    if (when == BEFORE)
+        return slot->old;
+    switch (actions[i]) {
+    case PW_REPORT_KEEP:
+    case PW_REPORT_REOPEN:
+        return slot->old;
+    case PW_REPORT_INSERT:
+    case PW_REPORT_REPLACE:
+        return slot->found;
+    case PW_REPORT_RETIRE:
+    case PW_REPORT_DROP:
+        break;
+    }
+    return NULL;
+}
+
+static bool was_shown(const struct pw_diff_input *input)
+{
+    for (size_t i = 0; i < input->slot_count; i++) {
+        if (input->slots[i].found != NULL || input->slots[i].seen)
+            return true;
+    }
+    return false;
+}
+
+/* Of several records in one sweep the one with the greatest time counts; none at all is the least.
+ */
+static bool loses_to_rival(const struct pw_report_slot *slot)
+{
+    return slot->found->has_rival && slot->found->report_time_ms == PW_TIME_NONE &&
+           slot->old->report_time_ms != PW_TIME_NONE;
+}
+
+static enum pw_report_action decide_report(const struct pw_diff_input *input,
+                                           const struct pw_report_slot *slot, bool node_shown,
+                                           bool goes_missing)
+{
+    bool missing = is_missing(input->before);
+
+    if (slot->found == NULL) {
+        /* What an incomplete sweep does not show of a node that is back means nothing. */
+        if (missing)
+            return node_shown && !input->sweep_complete ? PW_REPORT_REOPEN : PW_REPORT_DROP;
+        if (slot->seen)
+            return PW_REPORT_KEEP;
+        return goes_missing || (node_shown && input->sweep_complete) ? PW_REPORT_RETIRE
+                                                                     : PW_REPORT_KEEP;
+    }
+    if (slot->old == NULL)
+        return PW_REPORT_INSERT;
+    if (pw_report_is_stale(slot->found, slot->old, input->now_ms) || loses_to_rival(slot) ||
+        pw_report_same_version(slot->found, slot->old))
+        return missing ? PW_REPORT_REOPEN : PW_REPORT_KEEP;
+    return missing ? PW_REPORT_INSERT : PW_REPORT_REPLACE;
+}
+
+static enum pw_compliance status_of(const struct pw_diff_input *input,
+                                    const enum pw_report_action *actions, enum when when)
+{
+    enum pw_compliance status = PW_UNKNOWN;
+
+    for (size_t i = 0; i < input->slot_count; i++) {
+        const struct pw_report *report = current_report(input, actions, i, when);
+        if (report == NULL)
+            continue;
+        if (report->status == PW_NON_COMPLIANT)
+            return PW_NON_COMPLIANT;
+        if (report->status == PW_COMPLIANT)
+            status = PW_COMPLIANT;
+    }
+    return status;
+}
+
+static bool is_new_version(enum pw_report_action action)
+{
+    return action == PW_REPORT_INSERT || action == PW_REPORT_REPLACE;
+}
+
+/* The slot whose report decides the status: of those with that status one that just changed, then
+ * the newest. slot_count where there is none. */
+static size_t deciding_slot(const struct pw_diff_input *input, const enum pw_report_action *actions,
+                            enum when when, enum pw_compliance status)
+{
+    size_t best = input->slot_count;
+
+    for (size_t i = 0; i < input->slot_count; i++) {
+        const struct pw_report *report = current_report(input, actions, i, when);
+        const struct pw_report *champion;
+        bool changed, champion_changed;
+
+        if (report == NULL || report->status != status)
+            continue;
+        if (best == input->slot_count) {
+            best = i;
+            continue;
+        }
+        champion = current_report(input, actions, best, when);
+        changed = when == AFTER && is_new_version(actions[i]);
+        champion_changed = when == AFTER && is_new_version(actions[best]);
+        if (changed != champion_changed ? changed
+                                        : report->report_time_ms > champion->report_time_ms)
+            best = i;
+    }
+    return best;
+}
+
+static int64_t time_of(const struct pw_report *report, int64_t now_ms)
+{
+    if (report == NULL || report->report_time_ms < 0 || report->report_time_ms > LAST_TIME_MS)
+        return now_ms;
+    return report->report_time_ms;
+}
+
+static struct pw_diff_event *add_event(struct pw_diff_result *result, enum pw_event_type type,
+                                       enum pw_event_cause cause)
+{
+    struct pw_diff_event *event = &result->events[result->event_count++];
+
+    *event = (struct pw_diff_event){.type = type, .cause = cause};
+    return event;
+}
+
+static bool any_action(const struct pw_diff_input *input, const enum pw_report_action *actions,
+                       enum pw_report_action wanted)
+{
+    for (size_t i = 0; i < input->slot_count; i++) {
+        if (actions[i] == wanted)
+            return true;
+    }
+    return false;
+}
+
+/* What this one sweep says about why the status is another one. */
+static enum pw_event_cause cause_of(const struct pw_diff_input *input,
+                                    const enum pw_report_action *actions, size_t deciding,
+                                    const struct pw_report *previous, bool returned)
+{
+    const struct pw_report *now;
+
+    if (returned)
+        return PW_CAUSE_RETURNED;
+    if (deciding == input->slot_count || actions[deciding] != PW_REPORT_REPLACE)
+        return any_action(input, actions, PW_REPORT_INSERT) ||
+                       any_action(input, actions, PW_REPORT_RETIRE)
+                   ? PW_CAUSE_BASELINE
+                   : PW_CAUSE_STATUS;
+    now = input->slots[deciding].found;
+    if (previous != NULL && pw_patch_counts_same(&now->non_compliant, &previous->non_compliant) &&
+        pw_patch_counts_same(&now->compliant, &previous->compliant))
+        return PW_CAUSE_STATUS;
+    return PW_CAUSE_PATCHES;
+}
+
+/* Greater than 0: worse; less: better; of reports under the same baselines, or where none of these
+ * changed, of the report that decided before and the one that decides now. */
+static int compare_patches(const struct pw_diff_input *input, const enum pw_report_action *actions,
+                           const struct pw_report *previous, const struct pw_report *deciding)
+{
+    struct pw_patch_counts before = {0}, after = {0};
+    bool any = false;
+
+    for (size_t i = 0; i < input->slot_count; i++) {
+        const struct pw_report_slot *slot = &input->slots[i];
+
+        if (slot->old == NULL || !is_new_version(actions[i]))
+            continue;
+        any = true;
+        for (int s = 0; s < PW_SEVERITY_COUNT; s++) {
+            before.by_severity[s] += slot->old->non_compliant.by_severity[s] > 0
+                                         ? slot->old->non_compliant.by_severity[s]
+                                         : 0;
+            after.by_severity[s] += slot->found->non_compliant.by_severity[s] > 0
+                                        ? slot->found->non_compliant.by_severity[s]
+                                        : 0;
+        }
+        before.total += slot->old->non_compliant.total > 0 ? slot->old->non_compliant.total : 0;
+        after.total += slot->found->non_compliant.total > 0 ? slot->found->non_compliant.total : 0;
+    }
+    if (any)
+        return pw_patch_counts_compare(&after, &before);
+    if (previous == NULL || deciding == NULL)
+        return 0;
+    return pw_patch_counts_compare(&deciding->non_compliant, &previous->non_compliant);
+}
+
+/* The node did not show up in a complete sweep. */
+static void decide_absent(const struct pw_diff_input *input, struct pw_diff_result *result,
+                          bool goes_missing, const struct pw_report *last)
+{
+    struct pw_diff_event *event;
+
+    if (is_missing(input->before))
+        return;
+    result->after.missed_sweeps++;
+    result->restless = true;
+    if (!goes_missing)
+        return;
+    result->after.missing_since_ms = input->now_ms;
+    event = add_event(result, PW_EVENT_NODE_MISSING, PW_CAUSE_NOT_SHOWN);
+    event->has_from = true;
+    event->from = input->before->status;
+    event->report = last;
+    /* No report tells of it, so the time is that of the sweep. */
+    event->occurred_at_ms = input->now_ms;
+}
+
+/* Takes the new status in: true where it is a transition. has_evidence: the sweep showed the report
+ * that decides, so that it counts towards `confirm`. */
+static bool settle_status(const struct pw_diff_input *input, struct pw_node_state *after,
+                          enum pw_event_cause cause, bool has_evidence)
+{
+    enum pw_compliance status = after->status;
+
+    if (!pw_is_definite(status) || status == after->last_definite ||
+        !pw_is_definite(after->last_definite)) {
+        /* Unknown says nothing; and a first definite status differs from none before it. */
+        if (pw_is_definite(status))
+            after->last_definite = status;
+        after->pending_status = PW_UNKNOWN;
+        after->pending_cause = PW_CAUSE_NONE;
+        after->pending_sweeps = 0;
+        return false;
+    }
+    if (after->pending_status != status) {
+        after->pending_status = status;
+        after->pending_cause = cause;
+        after->pending_sweeps = 0;
+    }
+    if (!has_evidence) /* it stays pending, so that the next sighting is looked at */
+        return false;
+    if (++after->pending_sweeps < input->confirm)
+        return false;
+    after->last_definite = status;
+    after->pending_status = PW_UNKNOWN;
+    after->pending_sweeps = 0;
+    return true;
+}
+
+static void decide_shown(const struct pw_diff_input *input, const enum pw_report_action *actions,
+                         struct pw_diff_result *result)
+{
+    const struct pw_node_state *before = input->before;
+    struct pw_node_state *after = &result->after;
+    bool returned = before->exists && is_missing(before);
+    size_t deciding, deciding_before;
+    const struct pw_report *report, *previous;
+    enum pw_event_cause cause;
+    struct pw_diff_event *event = NULL;
+    bool shows_it;
+
+    after->exists = true;
+    after->missed_sweeps = 0;
+    after->missing_since_ms = PW_TIME_NONE;
+    after->status = status_of(input, actions, AFTER);
+    deciding = deciding_slot(input, actions, AFTER, after->status);
+    report = deciding < input->slot_count ? current_report(input, actions, deciding, AFTER) : NULL;
+    deciding_before = deciding_slot(input, actions, BEFORE, before->status);
+    if (deciding < input->slot_count && input->slots[deciding].old != NULL &&
+        is_new_version(actions[deciding]))
+        previous = input->slots[deciding].old;
+    else
+        previous = deciding_before < input->slot_count ? input->slots[deciding_before].old : NULL;
+    if (previous == report)
+        previous = NULL;
+    if (!before->exists || after->status != before->status)
+        after->status_since_ms = time_of(report, input->now_ms);
+    cause = cause_of(input, actions, deciding, previous, returned);
+
+    if (!before->exists) {
+        after->last_definite = after->status;
+        if (input->baseline_done)
+            event = add_event(result, PW_EVENT_NODE_DISCOVERED, PW_CAUSE_FIRST_SEEN);
+        previous = NULL;
+    } else if (returned) {
+        event = add_event(result, PW_EVENT_NODE_RETURNED, PW_CAUSE_RETURNED);
+    }
+    if (event != NULL) {
+        event->has_to = true;
+        event->to = after->status;
+        event->report = report;
+        event->previous = previous;
+        event->occurred_at_ms = time_of(report, input->now_ms);
+    }
+    if (!before->exists)
+        return;
+
+    shows_it = deciding < input->slot_count &&
+               (input->slots[deciding].found != NULL || input->slots[deciding].seen);
+    if (settle_status(input, after, cause, shows_it)) {
+        event = add_event(result,
+                          after->status == PW_COMPLIANT ? PW_EVENT_NODE_COMPLIANT
+                                                        : PW_EVENT_NODE_NON_COMPLIANT,
+                          after->pending_cause);
+        after->pending_cause = PW_CAUSE_NONE;
+        event->from = before->last_definite;
+    } else if (pw_is_definite(after->status) && after->status == before->status &&
+               after->status == after->last_definite) {
+        int order = compare_patches(input, actions, previous, report);
+
+        if (order == 0)
+            return;
+        event =
+            add_event(result, order > 0 ? PW_EVENT_NODE_WORSENED : PW_EVENT_NODE_IMPROVED, cause);
+        event->from = after->status;
+    } else {
+        return;
+    }
+    event->has_from = event->has_to = true;
+    event->to = after->status;
+    event->report = report;
+    event->previous = previous;
+    event->occurred_at_ms = time_of(report, input->now_ms);
+}
+
+/* The newest record that this sweep gave and that counts. */
+static const struct pw_report *newest_facts(const struct pw_diff_input *input)
+{
+    const struct pw_report *newest = NULL;
+
+    for (size_t i = 0; i < input->slot_count; i++) {
+        const struct pw_report_slot *slot = &input->slots[i];
+
+        if (slot->found == NULL ||
+            (slot->old != NULL && pw_report_is_stale(slot->found, slot->old, input->now_ms)))
+            continue;
+        if (newest == NULL || slot->found->report_time_ms > newest->report_time_ms)
+            newest = slot->found;
+    }
+    return newest;
+}
+
+void pw_diff_node(const struct pw_diff_input *input, enum pw_report_action *actions,
+                  struct pw_diff_result *result)
+{
+    bool shown = was_shown(input);
+    bool goes_missing = !shown && input->sweep_complete && !is_missing(input->before) &&
+                        input->before->missed_sweeps + 1 >= input->missing_after;
+
+    *result = (struct pw_diff_result){.after = *input->before, .shown = shown};
+    for (size_t i = 0; i < input->slot_count; i++)
+        actions[i] = decide_report(input, &input->slots[i], shown, goes_missing);
+    if (shown) {
+        result->node_facts = newest_facts(input);
+        decide_shown(input, actions, result);
+        result->restless = pw_is_definite(result->after.pending_status);
+    } else if (input->sweep_complete) {
+        size_t last = deciding_slot(input, actions, BEFORE, input->before->status);
+
+        decide_absent(input, result, goes_missing,
+                      last < input->slot_count ? input->slots[last].old : NULL);
+    }
+}

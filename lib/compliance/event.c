@@ -1,0 +1,277 @@
+/* Names, ids and the CloudEvents form of events (CloudEvents 1.0.2, JSON event format). */
+#include "compliance/event.h"
+
+#include <inttypes.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json_writer.h"
+
+#define TYPE_PREFIX "io.patchwatch."
+enum { NAME_MAX_BYTES = 2 * PW_KEY_MAX_BYTES };
+
+static const char *const type_names[PW_EVENT_TYPE_COUNT] = {
+    [PW_EVENT_NODE_NON_COMPLIANT] = "node.non_compliant",
+    [PW_EVENT_NODE_COMPLIANT] = "node.compliant",
+    [PW_EVENT_NODE_DISCOVERED] = "node.discovered",
+    [PW_EVENT_NODE_MISSING] = "node.missing",
+    [PW_EVENT_NODE_RETURNED] = "node.returned",
+    [PW_EVENT_NODE_WORSENED] = "node.worsened",
+    [PW_EVENT_NODE_IMPROVED] = "node.improved",
+    [PW_EVENT_SOURCE_BASELINE] = "source.baseline",
+};
+
+const char *pw_event_type_name(enum pw_event_type type)
+{
+    return type_names[type];
+}
+
+bool pw_event_type_parse(struct pw_str name, enum pw_event_type *out)
+{
+    size_t prefix = strlen(TYPE_PREFIX);
+
+    if (name.len > prefix && memcmp(name.data, TYPE_PREFIX, prefix) == 0) {
+        name.data += prefix;
+        name.len -= prefix;
+    }
+    for (int i = 0; i < PW_EVENT_TYPE_COUNT; i++) {
+        if (pw_str_is(name, type_names[i])) {
+            *out = (enum pw_event_type)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *pw_event_cause_name(enum pw_event_cause cause)
+{
+    switch (cause) {
+    case PW_CAUSE_NONE:
+    case PW_CAUSE_COUNT:
+        break;
+    case PW_CAUSE_PATCHES:
+        return "patches";
+    case PW_CAUSE_BASELINE:
+        return "baseline";
+    case PW_CAUSE_STATUS:
+        return "status";
+    case PW_CAUSE_FIRST_SEEN:
+        return "first_seen";
+    case PW_CAUSE_RETURNED:
+        return "returned";
+    case PW_CAUSE_NOT_SHOWN:
+        return "not_shown";
+    case PW_CAUSE_FIRST_SWEEP:
+        return "first_sweep";
+    }
+    return NULL;
+}
+
+enum pw_event_cause pw_event_cause_of(struct pw_str name)
+{
+    for (int i = PW_CAUSE_NONE + 1; i < PW_CAUSE_COUNT; i++) {
+        if (pw_str_is(name, pw_event_cause_name((enum pw_event_cause)i)))
+            return (enum pw_event_cause)i;
+    }
+    return PW_CAUSE_NONE;
+}
+
+static const char *to_name(const struct pw_event *event)
+{
+    return event->has_to ? pw_compliance_name(event->to) : "";
+}
+
+void pw_event_uid(const struct pw_event *event, unsigned counter, char out[PW_EVENT_UID_SIZE])
+{
+    /* The namespace of patchwatch's ids: 8d0c1b1e-6d0e-4b57-9c43-2f7f0e0a5b61. */
+    static const unsigned char namespace_id[16] = {0x8d, 0x0c, 0x1b, 0x1e, 0x6d, 0x0e, 0x4b, 0x57,
+                                                   0x9c, 0x43, 0x2f, 0x7f, 0x0e, 0x0a, 0x5b, 0x61};
+    char name[NAME_MAX_BYTES];
+    char report_time[24] = "";
+    char number[16] = "";
+    unsigned char hash[SHA_DIGEST_LENGTH];
+    size_t len;
+    int wrote;
+
+    if (event->report != NULL && event->report->report_time_ms != PW_TIME_NONE)
+        (void)snprintf(report_time, sizeof report_time, "%" PRId64, event->report->report_time_ms);
+    if (counter > 0)
+        (void)snprintf(number, sizeof number, "\n%u", counter);
+    memcpy(name, namespace_id, sizeof namespace_id);
+    len = sizeof namespace_id;
+    wrote = snprintf(name + len, sizeof name - len, "/patchwatch/%s\n%.*s\n%s%s\n%s\n%s%s",
+                     event->source_name, PW_STR_ARG(event->node_key), TYPE_PREFIX,
+                     type_names[event->type], to_name(event), report_time, number);
+    if (wrote > 0)
+        len += (size_t)wrote < sizeof name - len ? (size_t)wrote : sizeof name - len - 1;
+    (void)SHA1((const unsigned char *)name, len, hash);
+    hash[6] = (unsigned char)((hash[6] & 0x0F) | 0x50); /* version 5 */
+    hash[8] = (unsigned char)((hash[8] & 0x3F) | 0x80); /* the variant of RFC 4122 */
+    (void)snprintf(out, PW_EVENT_UID_SIZE,
+                   "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", hash[0],
+                   hash[1], hash[2], hash[3], hash[4], hash[5], hash[6], hash[7], hash[8], hash[9],
+                   hash[10], hash[11], hash[12], hash[13], hash[14], hash[15]);
+}
+
+static void write_node(struct pw_json *json, const struct pw_event *event)
+{
+    const struct pw_report *node = event->report;
+
+    pw_json_key(json, "node");
+    pw_json_object_begin(json);
+    pw_json_key(json, "key");
+    pw_json_str(json, event->node_key);
+    if (node != NULL) {
+        const struct {
+            const char *key;
+            struct pw_str value;
+        } fields[] = {
+            {"name", node->name},
+            {"instance_id", node->instance_id},
+            {"node_id", node->node_id},
+            {"ip", node->ip},
+            {"eip", node->eip},
+            {"region", node->region},
+            {"group", node->group},
+            {"enterprise_project_id", node->enterprise_project_id},
+            {"operating_system", node->operating_system},
+            {"report_scene", node->report_scene},
+            {"cce_info_id", node->cce_info_id},
+        };
+        for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+            pw_json_key(json, fields[i].key);
+            pw_json_str(json, fields[i].value);
+        }
+    }
+    pw_json_object_end(json);
+}
+
+static void write_count(struct pw_json *json, const char *key, int64_t count)
+{
+    pw_json_key(json, key);
+    if (count == PW_COUNT_NONE)
+        pw_json_null(json);
+    else
+        pw_json_int(json, count);
+}
+
+static void write_counts(struct pw_json *json, const char *key,
+                         const struct pw_patch_counts *counts)
+{
+    pw_json_key(json, key);
+    pw_json_object_begin(json);
+    write_count(json, "count", counts->total);
+    for (int i = 0; i < PW_SEVERITY_COUNT; i++)
+        write_count(json, pw_severity_name((enum pw_severity)i), counts->by_severity[i]);
+    pw_json_object_end(json);
+}
+
+static void write_report(struct pw_json *json, const char *key, const struct pw_report *report)
+{
+    pw_json_key(json, key);
+    if (report == NULL) {
+        pw_json_null(json);
+        return;
+    }
+    pw_json_object_begin(json);
+    pw_json_key(json, "id");
+    pw_json_str(json, report->id);
+    pw_json_key(json, "status");
+    pw_json_text(json, pw_compliance_name(report->status));
+    pw_json_key(json, "status_text");
+    pw_json_str(json, report->status_text);
+    pw_json_key(json, "baseline_id");
+    pw_json_str(json, report->baseline_id);
+    pw_json_key(json, "baseline_name");
+    pw_json_str(json, report->baseline_name);
+    pw_json_key(json, "rule_type");
+    pw_json_str(json, report->rule_type);
+    pw_json_key(json, "report_time");
+    if (report->report_time_ms == PW_TIME_NONE)
+        pw_json_null(json);
+    else
+        pw_json_int(json, report->report_time_ms);
+    pw_json_key(json, "job_id");
+    pw_json_str(json, report->job_id);
+    pw_json_key(json, "order_id");
+    pw_json_str(json, report->order_id);
+    write_counts(json, "compliant", &report->compliant);
+    write_counts(json, "non_compliant", &report->non_compliant);
+    pw_json_object_end(json);
+}
+
+static void write_totals(struct pw_json *json, const struct pw_fleet_totals *totals)
+{
+    pw_json_key(json, "totals");
+    pw_json_object_begin(json);
+    pw_json_key(json, "nodes");
+    pw_json_int(json, totals->nodes);
+    pw_json_key(json, "compliant");
+    pw_json_int(json, totals->compliant);
+    pw_json_key(json, "non_compliant");
+    pw_json_int(json, totals->non_compliant);
+    pw_json_key(json, "unknown");
+    pw_json_int(json, totals->unknown);
+    pw_json_object_end(json);
+}
+
+static void write_data(struct pw_json *json, const struct pw_event *event)
+{
+    pw_json_key(json, "data");
+    pw_json_object_begin(json);
+    if (event->totals != NULL) {
+        write_totals(json, event->totals);
+    } else {
+        write_node(json, event);
+        pw_json_key(json, "from");
+        pw_json_text(json, event->has_from ? pw_compliance_name(event->from) : NULL);
+        pw_json_key(json, "to");
+        pw_json_text(json, event->has_to ? pw_compliance_name(event->to) : NULL);
+    }
+    pw_json_key(json, "cause");
+    pw_json_text(json, pw_event_cause_name(event->cause));
+    if (event->totals == NULL) {
+        write_report(json, "report", event->report);
+        write_report(json, "previous", event->previous);
+    }
+    pw_json_key(json, "sweep");
+    pw_json_int(json, event->sweep_id);
+    pw_json_object_end(json);
+}
+
+void pw_event_write(const struct pw_event *event, struct pw_buffer *out)
+{
+    struct pw_json json;
+    char time_text[PW_ISO8601_SIZE];
+    char text[128];
+
+    pw_json_init(&json, out);
+    pw_json_object_begin(&json);
+    pw_json_key(&json, "specversion");
+    pw_json_text(&json, "1.0");
+    pw_json_key(&json, "id");
+    pw_json_text(&json, event->uid);
+    pw_json_key(&json, "source");
+    (void)snprintf(text, sizeof text, "/patchwatch/%s", event->source_name);
+    pw_json_text(&json, text);
+    pw_json_key(&json, "type");
+    (void)snprintf(text, sizeof text, TYPE_PREFIX "%s", type_names[event->type]);
+    pw_json_text(&json, text);
+    if (event->node_key.data != NULL) {
+        pw_json_key(&json, "subject");
+        pw_json_str(&json, event->node_key);
+    }
+    pw_json_key(&json, "time");
+    pw_json_text(&json, pw_iso8601(time_text, event->occurred_at_ms));
+    pw_json_key(&json, "datacontenttype");
+    pw_json_text(&json, "application/json");
+    pw_json_key(&json, "recordedtime");
+    pw_json_text(&json, pw_iso8601(time_text, event->recorded_at_ms));
+    /* Sequence numbers must sort as text (CloudEvents sequence extension). */
+    pw_json_key(&json, "sequence");
+    (void)snprintf(text, sizeof text, "%019" PRId64, event->sequence);
+    pw_json_text(&json, text);
+    write_data(&json, event);
+    pw_json_object_end(&json);
+}

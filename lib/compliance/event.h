@@ -1,0 +1,82 @@
+/* The event: what is told to people, its deterministic id, and its CloudEvents 1.0 JSON. Pure. */
+#ifndef PW_COMPLIANCE_EVENT_H
+#define PW_COMPLIANCE_EVENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "compliance/report.h"
+
+enum pw_event_type {
+    PW_EVENT_NODE_NON_COMPLIANT,
+    PW_EVENT_NODE_COMPLIANT,
+    PW_EVENT_NODE_DISCOVERED,
+    PW_EVENT_NODE_MISSING,
+    PW_EVENT_NODE_RETURNED,
+    PW_EVENT_NODE_WORSENED,
+    PW_EVENT_NODE_IMPROVED,
+    PW_EVENT_SOURCE_BASELINE,
+    PW_EVENT_TYPE_COUNT
+};
+
+/* "node.non_compliant" …: the type without "io.patchwatch.". */
+const char *pw_event_type_name(enum pw_event_type type);
+/* The type of a name, with or without "io.patchwatch."; false where there is none. */
+bool pw_event_type_parse(struct pw_str name, enum pw_event_type *out);
+
+enum pw_event_cause {
+    PW_CAUSE_NONE,
+    PW_CAUSE_PATCHES,     /* same baseline, other counts */
+    PW_CAUSE_BASELINE,    /* another baseline */
+    PW_CAUSE_STATUS,      /* same baseline, same counts, yet another status */
+    PW_CAUSE_FIRST_SEEN,  /* the node is new */
+    PW_CAUSE_RETURNED,    /* the node had been missing */
+    PW_CAUSE_NOT_SHOWN,   /* complete sweeps no longer show the node */
+    PW_CAUSE_FIRST_SWEEP, /* source.baseline */
+    PW_CAUSE_COUNT
+};
+const char *pw_event_cause_name(enum pw_event_cause cause); /* NULL for PW_CAUSE_NONE */
+enum pw_event_cause pw_event_cause_of(struct pw_str name);  /* PW_CAUSE_NONE where unknown */
+
+/* Totals of a source, in source.baseline. */
+struct pw_fleet_totals {
+    int64_t nodes;
+    int64_t compliant;
+    int64_t non_compliant;
+    int64_t unknown;
+};
+
+enum { PW_EVENT_UID_SIZE = 37 };
+
+/* An event about to be recorded. All pointers are borrowed for the time of the call. */
+struct pw_event {
+    enum pw_event_type type;
+    enum pw_event_cause cause;
+    const char *source_name;
+    struct pw_str node_key; /* null for source events */
+    enum pw_compliance from, to;
+    bool has_from, has_to; /* false = null in the JSON */
+    const struct pw_report
+        *report; /* decides `to`; its node fields are the node's. NULL for source events */
+    const struct pw_report *previous;     /* what it replaced, or NULL */
+    const struct pw_fleet_totals *totals; /* source events only */
+    int64_t sweep_id;
+    int64_t occurred_at_ms; /* report_time, else recorded_at_ms */
+    int64_t recorded_at_ms;
+    /* set by the recorder */
+    int64_t sequence;
+    char uid[PW_EVENT_UID_SIZE];
+};
+
+/* Name-based UUID (version 5, RFC 4122 section 4.3) of source, node key, type, new status and
+ * report_time; `counter` > 0 is added to the name where that id was used before. Two collectors
+ * that watch the same source under one name give the same change the same id. */
+void pw_event_uid(const struct pw_event *event, unsigned counter, char out[PW_EVENT_UID_SIZE]);
+
+/* Appends the CloudEvents 1.0 JSON object (one line, no newline at its end). Failure is the
+ * buffer's. */
+void pw_event_write(const struct pw_event *event, struct pw_buffer *out);
+
+#endif
