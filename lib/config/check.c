@@ -1,0 +1,167 @@
+/* Checks across keys. What a wrong value made NULL is not called missing as well: the texts decide
+ * what was given. */
+#include "config/check.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config/option.h"
+#include "config/url.h"
+
+/* The keys that belong to a kind of credentials. */
+static const struct companion {
+    enum pw_auth_kind kind;
+    const char *key;
+    bool is_required;
+} companions[] = {
+    {PW_AUTH_AKSK, "access_key_file", true},        {PW_AUTH_AKSK, "secret_key_file", true},
+    {PW_AUTH_AKSK, "security_token_file", false},   {PW_AUTH_TOKEN, "token_file", true},
+    {PW_AUTH_PASSWORD, "iam_endpoint", true},       {PW_AUTH_PASSWORD, "iam_domain", true},
+    {PW_AUTH_PASSWORD, "iam_user", true},           {PW_AUTH_PASSWORD, "iam_password_file", true},
+    {PW_AUTH_METADATA, "metadata_endpoint", false},
+};
+static const size_t companion_count = sizeof companions / sizeof companions[0];
+
+bool pw_auth_is_supported(enum pw_auth_kind kind)
+{
+    return kind == PW_AUTH_NONE;
+}
+
+bool pw_listen_is_supported(void)
+{
+    return false;
+}
+
+/* The value that counts for a key of the source: its own, else that of [defaults], else NULL. */
+static const struct pw_doc_value *value_of(const struct pw_doc_section *own,
+                                           const struct pw_doc_section *defaults, const char *key)
+{
+    const struct pw_option *option = pw_option_find(own->kind, key);
+    size_t index;
+
+    if (option == NULL)
+        return NULL;
+    index = pw_option_index(option);
+    if (own->values[index].text != NULL)
+        return &own->values[index];
+    return defaults->values[index].text != NULL ? &defaults->values[index] : NULL;
+}
+
+/* Where to point: at the value, else at the source's header. */
+static struct pw_place place_of(const struct pw_doc_section *own,
+                                const struct pw_doc_section *defaults, const char *key)
+{
+    const struct pw_doc_value *value = value_of(own, defaults, key);
+
+    return value != NULL ? value->place : own->first;
+}
+
+static bool is_given(const struct pw_doc_section *own, const struct pw_doc_section *defaults,
+                     const char *key)
+{
+    const struct pw_doc_value *value = value_of(own, defaults, key);
+
+    return value != NULL && value->text[0] != '\0';
+}
+
+static void check_companions(const struct pw_source_config *source,
+                             const struct pw_doc_section *own,
+                             const struct pw_doc_section *defaults, const char *kind_name,
+                             struct pw_problems *problems)
+{
+    struct pw_place at = place_of(own, defaults, "auth");
+    char missing[256] = "";
+    size_t used = 0;
+
+    for (size_t i = 0; i < companion_count; i++) {
+        const struct companion *c = &companions[i];
+
+        if (c->kind == source->auth && c->is_required && !is_given(own, defaults, c->key)) {
+            int added = snprintf(missing + used, sizeof missing - used, "%s%s",
+                                 used == 0 ? "" : ", ", c->key);
+
+            if (added > 0 && (size_t)added < sizeof missing - used)
+                used += (size_t)added;
+        }
+        /* Only the source's own: [defaults] may serve sources of several kinds. */
+        if (c->kind != source->auth && is_given(own, own, c->key)) {
+            struct pw_place key_at = place_of(own, own, c->key);
+
+            pw_problem_warning(problems, key_at.file, key_at.line,
+                               "source %s: %s is not used with auth = %s", source->name, c->key,
+                               kind_name);
+        }
+    }
+    if (used > 0)
+        pw_problem_error(problems, at.file, at.line, "source %s: auth = %s also needs %s",
+                         source->name, kind_name, missing);
+}
+
+static void check_auth(const struct pw_source_config *source, const struct pw_doc_section *own,
+                       const struct pw_doc_section *defaults, struct pw_problems *problems)
+{
+    const struct pw_option *option = pw_option_find(PW_SECTION_SOURCE, "auth");
+    const struct pw_doc_value *value = value_of(own, defaults, "auth");
+    struct pw_place at = place_of(own, defaults, "auth");
+    const char *kind_name = pw_option_choice_name(option, (int)source->auth);
+
+    /* A word that is no kind was reported; what it might need is anybody's guess. */
+    if (value != NULL && strcmp(value->text, kind_name) != 0)
+        return;
+    check_companions(source, own, defaults, kind_name, problems);
+    if (!pw_auth_is_supported(source->auth))
+        pw_problem_error(problems, at.file, at.line,
+                         "source %s: auth = %s%s is not supported by this version; only auth = "
+                         "none is, for an endpoint that asks for no credentials",
+                         source->name, kind_name, value == NULL ? " (the default)" : "");
+}
+
+static void check_exposed(const struct pw_source_config *source, const struct pw_doc_section *own,
+                          const struct pw_doc_section *defaults, const char *key, const char *url,
+                          struct pw_problems *problems)
+{
+    if (url != NULL && pw_url_exposes_credentials(url)) {
+        struct pw_place at = place_of(own, defaults, key);
+
+        pw_problem_error(problems, at.file, at.line,
+                         "source %s: %s would carry credentials in the clear: use https:// "
+                         "(http:// is for loopback and link-local addresses, or auth = none)",
+                         source->name, key);
+    }
+}
+
+void pw_check_source(const struct pw_source_config *source, const struct pw_doc_section *own,
+                     const struct pw_doc_section *defaults, struct pw_problems *problems)
+{
+    if (value_of(own, defaults, "endpoint") == NULL)
+        pw_problem_error(problems, own->first.file, own->first.line,
+                         "source %s has no endpoint: add endpoint = https://HOST", source->name);
+    check_auth(source, own, defaults, problems);
+    if (source->auth != PW_AUTH_NONE)
+        check_exposed(source, own, defaults, "endpoint", source->endpoint, problems);
+    if (source->auth == PW_AUTH_PASSWORD)
+        check_exposed(source, own, defaults, "iam_endpoint", source->iam_endpoint, problems);
+    if (source->auth == PW_AUTH_METADATA)
+        check_exposed(source, own, defaults, "metadata_endpoint", source->metadata_endpoint,
+                      problems);
+    if (source->filter[PW_FILTER_COMPLIANT_STATUS] != NULL) {
+        struct pw_place at = place_of(own, defaults, "filter.compliant_status");
+
+        pw_problem_warning(problems, at.file, at.line,
+                           "source %s: a node whose status changes leaves the result of this "
+                           "filter; that is node.missing, never a recovery",
+                           source->name);
+    }
+}
+
+void pw_check_daemon(const struct pw_daemon_config *daemon, const struct pw_doc_section *own,
+                     struct pw_problems *problems)
+{
+    if (daemon->listen != NULL && !pw_listen_is_supported()) {
+        struct pw_place at = place_of(own, own, "listen");
+
+        pw_problem_error(problems, at.file, at.line,
+                         "listen is not supported by this version: leave it empty");
+    }
+}
