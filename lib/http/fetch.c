@@ -1,0 +1,386 @@
+/* One request through all its attempts.
+ *
+ *   waiting ──timer──▶ throttled ──token──▶ flying ──answer──▶ ended
+ *      ▲                                      │
+ *      └────────────── retry ─────────────────┘
+ *
+ * A call starts in `waiting` with a timer of 0, so that nothing is called back from within
+ * pw_http_start, and any state may go to `ended`. The call owns copies of URL and headers, its easy
+ * handle and two replies (the one coming in, and the last that was whole); it is freed in its
+ * timer's close callback, so that callbacks may end it under our feet: whoever calls one looks at
+ * the state afterwards. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "base/backoff.h"
+#include "base/log.h"
+#include "http/curl_loop.h"
+#include "http/http.h"
+#include "http/pool.h"
+#include "http/retry.h"
+#include "http/throttle.h"
+#include "http/transfer.h"
+
+#define BACKOFF_BASE_DEFAULT_MS INT64_C(500)
+#define BACKOFF_CAP_DEFAULT_MS INT64_C(30000)
+#define MAX_CONNECTIONS_MAX 10000
+
+enum call_state { CALL_WAITING, CALL_THROTTLED, CALL_FLYING, CALL_ENDED };
+
+struct pw_http_call {
+    struct pw_http *http;
+    TAILQ_ENTRY(pw_http_call) link; /* while not ended */
+    enum call_state state;
+    struct pw_http_request request; /* with our own copies of url and headers */
+    char *url;
+    struct curl_slist *headers;
+    char label[320];
+    uv_timer_t timer;
+    struct pw_throttle_waiter waiter;
+    struct pw_curl_job job;
+    struct pw_transfer transfer;
+    struct pw_reply replies[2];
+    struct pw_reply *whole; /* of the two the last that came in whole, or NULL */
+    unsigned attempts;
+    int64_t received_bytes;
+};
+
+struct pw_http {
+    uv_loop_t *loop;
+    struct pw_curl_loop *curl;
+    TAILQ_HEAD(, pw_http_call) calls;
+    struct pw_pool pool;
+    size_t open_parts; /* calls whose memory is still there, and the curl loop */
+    bool is_closing;
+    void (*closed)(void *context);
+    void *closed_context;
+};
+
+static void on_timer(uv_timer_t *timer);
+
+/* ---- state -----------------------------------------------------------------------------------*/
+
+static void set_state(struct pw_http_call *call, enum call_state state)
+{
+    static const char *const names[] = {"waiting", "throttled", "flying", "ended"};
+
+    assert(call->state != CALL_ENDED);
+    assert(state == CALL_ENDED || state == call->state + 1 ||
+           (state == CALL_WAITING && call->state == CALL_FLYING));
+    pw_log_debug("%s: %s -> %s", call->label, names[call->state], names[state]);
+    call->state = state;
+}
+
+static void part_closed(struct pw_http *http)
+{
+    void (*closed)(void *context) = http->closed;
+    void *context = http->closed_context;
+
+    if (--http->open_parts > 0)
+        return;
+    pw_pool_free(&http->pool);
+    free(http);
+    curl_global_cleanup();
+    if (closed != NULL)
+        closed(context);
+}
+
+static void call_free(struct pw_http_call *call)
+{
+    pw_transfer_free(&call->transfer);
+    pw_reply_free(&call->replies[0]);
+    pw_reply_free(&call->replies[1]);
+    curl_slist_free_all(call->headers);
+    free(call->url);
+    free(call);
+}
+
+static void on_call_closed(uv_handle_t *handle)
+{
+    struct pw_http_call *call = handle->data;
+    struct pw_http *http = call->http;
+
+    pw_pool_give_easy(&http->pool, call->transfer.easy);
+    call->transfer.easy = NULL;
+    pw_pool_give_body(&http->pool, &call->replies[0].body);
+    pw_pool_give_body(&http->pool, &call->replies[1].body);
+    call_free(call);
+    part_closed(http);
+}
+
+/* The one way out. err is what is wrong, without the request's name. */
+static void end(struct pw_http_call *call, enum pw_status status, const struct pw_error *err)
+{
+    struct pw_http_result result = {
+        .status = status,
+        .response = call->whole != NULL ? &call->whole->response : NULL,
+        .attempts = call->attempts,
+        .received_bytes = call->received_bytes,
+    };
+
+    set_state(call, CALL_ENDED);
+    (void)uv_timer_stop(&call->timer);
+    pw_throttle_forget(&call->waiter);
+    pw_curl_loop_remove(call->http->curl, &call->job);
+    TAILQ_REMOVE(&call->http->calls, call, link);
+    if (status != PW_OK && call->attempts > 1)
+        (void)pw_fail(&result.error, status, "%s: %.*s (%u attempts)", call->label, 160,
+                      err->message, call->attempts);
+    else if (status != PW_OK)
+        (void)pw_fail(&result.error, status, "%s: %.*s", call->label, 180, err->message);
+    if (call->request.done != NULL)
+        call->request.done(call->request.context, &result);
+    uv_close((uv_handle_t *)&call->timer, on_call_closed);
+}
+
+/* ---- one attempt after the other -------------------------------------------------------------*/
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct pw_http_call *call = timer->data;
+
+    set_state(call, CALL_THROTTLED);
+    if (call->request.throttle != NULL)
+        pw_throttle_wait(call->request.throttle, &call->waiter);
+    else
+        call->waiter.go(&call->waiter);
+}
+
+static void on_token(struct pw_throttle_waiter *waiter)
+{
+    struct pw_http_call *call =
+        (struct pw_http_call *)(void *)((char *)waiter - offsetof(struct pw_http_call, waiter));
+
+    set_state(call, CALL_FLYING);
+    pw_curl_loop_add(call->http->curl, &call->job);
+}
+
+static struct pw_http_call *call_of_job(struct pw_curl_job *job)
+{
+    return (struct pw_http_call *)(void *)((char *)job - offsetof(struct pw_http_call, job));
+}
+
+static CURL *on_ready(struct pw_curl_job *job)
+{
+    struct pw_http_call *call = call_of_job(job);
+    const struct pw_http_request *request = &call->request;
+    const char *const *extra = NULL;
+    struct pw_error err = {.status = PW_OK};
+    enum pw_status status = PW_OK;
+
+    call->attempts++;
+    if (request->prepare != NULL) {
+        status = request->prepare(request->context, &extra, &err);
+        if (call->state == CALL_ENDED)
+            return NULL;
+        if (status != PW_OK && err.message[0] == '\0')
+            (void)pw_fail(&err, status, "the request could not be prepared");
+    }
+    if (status == PW_OK)
+        status = pw_transfer_setup(
+            &call->transfer, request, call->url, call->headers, extra,
+            call->whole == &call->replies[0] ? &call->replies[1] : &call->replies[0], &err);
+    if (status == PW_OK)
+        return call->transfer.easy;
+    end(call, status, &err);
+    return NULL;
+}
+
+/* What a whole answer is worth. May leave the call ended, by the judge's hand. */
+static enum pw_status weigh(struct pw_http_call *call, bool *retry, struct pw_error *err)
+{
+    const struct pw_http_request *request = &call->request;
+    const struct pw_http_response *response = &call->whole->response;
+    enum pw_http_verdict verdict = PW_HTTP_ACCEPT;
+
+    if (response->status < 200 || response->status > 299) {
+        *retry = pw_retry_status(response->status);
+        return pw_reply_refusal(call->whole, call->url, err);
+    }
+    if (request->judge != NULL)
+        verdict =
+            request->judge(request->context, response, call->attempts > request->retries, err);
+    *retry = verdict == PW_HTTP_RETRY;
+    if (verdict == PW_HTTP_ACCEPT)
+        return PW_OK;
+    if (err->status == PW_OK || err->message[0] == '\0')
+        return pw_fail(err, PW_EREMOTE, "HTTP %ld with an answer that is no use", response->status);
+    return err->status;
+}
+
+static void retry_later(struct pw_http_call *call, const struct pw_http_response *response,
+                        const struct pw_error *err)
+{
+    const struct pw_http_request *request = &call->request;
+    int64_t asked_ms = -1, base_ms, cap_ms, wait_ms;
+
+    if (response != NULL) {
+        asked_ms = response->retry_after_ms;
+        if (asked_ms < 0 && request->wait_hint_ms != NULL)
+            asked_ms = request->wait_hint_ms(request->context, response);
+        if (call->state == CALL_ENDED)
+            return;
+    }
+    base_ms = request->backoff_base_ms > 0 ? request->backoff_base_ms : BACKOFF_BASE_DEFAULT_MS;
+    cap_ms = request->backoff_cap_ms > 0 ? request->backoff_cap_ms : BACKOFF_CAP_DEFAULT_MS;
+    wait_ms = pw_retry_wait_ms(call->attempts, base_ms, cap_ms, asked_ms, pw_random());
+    pw_log_debug("%s: %s; attempt %u of %u in %lld ms", call->label, err->message,
+                 call->attempts + 1, request->retries + 1, (long long)wait_ms);
+    set_state(call, CALL_WAITING);
+    (void)uv_timer_start(&call->timer, on_timer, (uint64_t)wait_ms, 0);
+}
+
+static void on_finished(struct pw_curl_job *job, CURLcode code)
+{
+    struct pw_http_call *call = call_of_job(job);
+    struct pw_reply *reply = call->transfer.reply;
+    struct pw_error err = {.status = PW_OK};
+    bool is_whole, retry = false;
+    enum pw_status status = pw_transfer_finish(&call->transfer, code, &retry, &err);
+
+    call->received_bytes += reply->response.received_bytes;
+    is_whole = status == PW_OK;
+    if (is_whole) {
+        call->whole = reply;
+        status = weigh(call, &retry, &err);
+        if (call->state == CALL_ENDED)
+            return;
+    }
+    if (status != PW_OK && retry && call->attempts <= call->request.retries)
+        retry_later(call, is_whole ? &reply->response : NULL, &err);
+    else
+        end(call, status, &err);
+}
+
+/* ---- the face --------------------------------------------------------------------------------*/
+
+static enum pw_status copy_request(struct pw_http_call *call, const struct pw_http_request *request,
+                                   struct pw_error *err)
+{
+    char shown[256];
+    enum pw_status status = pw_url_display(request->url, shown, sizeof shown, err);
+
+    if (status != PW_OK)
+        return status;
+    call->request = *request;
+    if (request->label != NULL)
+        (void)snprintf(call->label, sizeof call->label, "%s", request->label);
+    else
+        (void)snprintf(call->label, sizeof call->label, "%s %s",
+                       request->method != NULL ? request->method : "GET", shown);
+    call->url = strdup(request->url);
+    if (call->url == NULL)
+        return pw_fail_nomem(err);
+    for (const char *const *line = request->headers; line != NULL && *line != NULL; line++) {
+        struct curl_slist *longer;
+
+        if (pw_header_is_bad(*line))
+            return pw_fail(err, PW_EINVAL, "a header is no \"Name: value\" line");
+        longer = curl_slist_append(call->headers, *line);
+        if (longer == NULL)
+            return pw_fail_nomem(err);
+        call->headers = longer;
+    }
+    call->request.url = call->url;
+    call->request.headers = NULL;
+    call->request.label = NULL;
+    return PW_OK;
+}
+
+enum pw_status pw_http_start(struct pw_http *http, const struct pw_http_request *request,
+                             struct pw_http_call **out, struct pw_error *err)
+{
+    struct pw_http_call *call;
+    enum pw_status status;
+
+    if (out != NULL)
+        *out = NULL;
+    if (http->is_closing)
+        return pw_fail(err, PW_ECANCELED, "no request is started while shutting down");
+    call = calloc(1, sizeof *call);
+    if (call == NULL)
+        return pw_fail_nomem(err);
+    pw_reply_init(&call->replies[0]);
+    pw_reply_init(&call->replies[1]);
+    status = copy_request(call, request, err);
+    if (status != PW_OK) {
+        call_free(call);
+        return status;
+    }
+    call->transfer.easy = pw_pool_take_easy(&http->pool);
+    pw_pool_take_body(&http->pool, &call->replies[0].body);
+    call->http = http;
+    call->state = CALL_WAITING;
+    call->waiter.go = on_token;
+    call->job.ready = on_ready;
+    call->job.finished = on_finished;
+    (void)uv_timer_init(http->loop, &call->timer);
+    call->timer.data = call;
+    (void)uv_timer_start(&call->timer, on_timer, 0, 0);
+    TAILQ_INSERT_TAIL(&http->calls, call, link);
+    http->open_parts++;
+    if (out != NULL)
+        *out = call;
+    return PW_OK;
+}
+
+void pw_http_cancel(struct pw_http_call *call)
+{
+    struct pw_error err = {.status = PW_OK};
+
+    if (call == NULL || call->state == CALL_ENDED)
+        return;
+    (void)pw_fail(&err, PW_ECANCELED, "canceled");
+    end(call, PW_ECANCELED, &err);
+}
+
+enum pw_status pw_http_new(uv_loop_t *loop, size_t max_connections, struct pw_http **out,
+                           struct pw_error *err)
+{
+    struct pw_http *http;
+    enum pw_status status;
+
+    *out = NULL;
+    if (max_connections < 1 || max_connections > MAX_CONNECTIONS_MAX)
+        return pw_fail(err, PW_EINVAL, "connections must be 1 to %d", MAX_CONNECTIONS_MAX);
+    http = calloc(1, sizeof *http);
+    if (http == NULL)
+        return pw_fail_nomem(err);
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        free(http);
+        return pw_fail(err, PW_ENOMEM, "libcurl cannot be initialised");
+    }
+    status = pw_curl_loop_new(loop, max_connections, &http->curl, err);
+    if (status != PW_OK) {
+        curl_global_cleanup();
+        free(http);
+        return status;
+    }
+    http->loop = loop;
+    TAILQ_INIT(&http->calls);
+    http->open_parts = 1;
+    *out = http;
+    return PW_OK;
+}
+
+static void on_curl_closed(void *context)
+{
+    part_closed(context);
+}
+
+void pw_http_close(struct pw_http *http, void (*closed)(void *context), void *context)
+{
+    struct pw_http_call *call;
+
+    if (http->is_closing)
+        return;
+    http->is_closing = true;
+    http->closed = closed;
+    http->closed_context = context;
+    while ((call = TAILQ_FIRST(&http->calls)) != NULL)
+        pw_http_cancel(call);
+    pw_curl_loop_close(http->curl, on_curl_closed, http);
+}
