@@ -1,0 +1,431 @@
+/* The only C++ of the project: simdjson behind the C face of page.h. Nothing throws across it, and
+ * nothing here outlives the decoder that owns the parser, the reports and the repaired strings. */
+#define SIMDJSON_EXCEPTIONS 0
+#include <simdjson.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+extern "C" {
+#include "coc/page.h"
+}
+
+namespace dom = simdjson::dom;
+
+static_assert(PW_PAGE_PADDING >= simdjson::SIMDJSON_PADDING,
+              "simdjson reads further than we promise");
+
+struct repaired_text {
+    repaired_text *next;
+};
+
+struct pw_page_decoder {
+    dom::parser parser;
+    pw_report *reports = nullptr;
+    size_t capacity = 0;
+    repaired_text *repaired = nullptr;
+};
+
+namespace
+{
+
+/* Where in the page a complaint belongs. */
+struct place {
+    size_t record;
+    const char *field;
+    const char *problem;
+};
+
+bool reserve(pw_page_decoder *decoder, size_t count) noexcept
+{
+    if (count <= decoder->capacity)
+        return true;
+    auto *reports =
+        static_cast<pw_report *>(std::realloc(decoder->reports, count * sizeof *decoder->reports));
+    if (reports == nullptr)
+        return false;
+    decoder->reports = reports;
+    decoder->capacity = count;
+    return true;
+}
+
+void forget_repaired(pw_page_decoder *decoder) noexcept
+{
+    while (decoder->repaired != nullptr) {
+        repaired_text *next = decoder->repaired->next;
+        std::free(decoder->repaired);
+        decoder->repaired = next;
+    }
+}
+
+/* U+0000 is legal JSON but no text that C, SQL or an environment can carry: it becomes U+FFFD. */
+bool without_nul(pw_page_decoder *decoder, pw_str *text) noexcept
+{
+    if (text->len == 0 || std::memchr(text->data, 0, text->len) == nullptr)
+        return true;
+    auto *block =
+        static_cast<repaired_text *>(std::malloc(sizeof(repaired_text) + 3 * text->len + 1));
+    if (block == nullptr)
+        return false;
+    block->next = decoder->repaired;
+    decoder->repaired = block;
+    char *const start = reinterpret_cast<char *>(block + 1);
+    char *out = start;
+    for (size_t i = 0; i < text->len; i++) {
+        if (text->data[i] == '\0') {
+            std::memcpy(out, "\xEF\xBF\xBD", 3);
+            out += 3;
+        } else {
+            *out++ = text->data[i];
+        }
+    }
+    *text = {start, static_cast<size_t>(out - start)};
+    return true;
+}
+
+bool get_text(pw_page_decoder *decoder, dom::element value, pw_str *out, place *at) noexcept
+{
+    if (value.is_null()) {
+        *out = {nullptr, 0};
+        return true;
+    }
+    std::string_view text;
+    if (value.get_string().get(text) != simdjson::SUCCESS) {
+        at->problem = "is not a string";
+        return false;
+    }
+    *out = {text.data(), text.size()};
+    if (!without_nul(decoder, out)) {
+        at->problem = "needs memory that is not there";
+        return false;
+    }
+    return true;
+}
+
+bool get_number(dom::element value, int64_t none, int64_t *out, place *at) noexcept
+{
+    int64_t number;
+
+    if (value.is_null()) {
+        *out = none;
+        return true;
+    }
+    if (value.get_int64().get(number) != simdjson::SUCCESS || number < 0) {
+        at->problem = "is not a whole number from 0 to 2^63-1";
+        return false;
+    }
+    *out = number;
+    return true;
+}
+
+bool is(std::string_view key, const char *name) noexcept
+{
+    return key == name;
+}
+
+bool get_severities(dom::element value, pw_patch_counts *counts, place *at) noexcept
+{
+    static const struct {
+        const char *name;
+        pw_severity severity;
+    } fields[] = {{"critical_count", PW_CRITICAL},
+                  {"high_count", PW_HIGH},
+                  {"medium_count", PW_MEDIUM},
+                  {"low_count", PW_LOW},
+                  {"informational_count", PW_INFORMATIONAL},
+                  {"unspecified_count", PW_UNSPECIFIED}};
+    dom::object object;
+
+    if (value.is_null())
+        return true;
+    if (value.get_object().get(object) != simdjson::SUCCESS) {
+        at->problem = "is not an object";
+        return false;
+    }
+    for (auto member : object) {
+        for (const auto &field : fields) {
+            if (is(member.key, field.name)) {
+                if (!get_number(member.value, PW_COUNT_NONE, &counts->by_severity[field.severity],
+                                at))
+                    return false;
+                break;
+            }
+        }
+    }
+    return true;
+}
+
+bool get_summary(dom::element value, const char *total_name, pw_patch_counts *counts,
+                 place *at) noexcept
+{
+    dom::object object;
+
+    if (value.is_null())
+        return true;
+    if (value.get_object().get(object) != simdjson::SUCCESS) {
+        at->problem = "is not an object";
+        return false;
+    }
+    for (auto member : object) {
+        if (is(member.key, total_name)) {
+            if (!get_number(member.value, PW_COUNT_NONE, &counts->total, at))
+                return false;
+        } else if (is(member.key, "severity_summary")) {
+            if (!get_severities(member.value, counts, at))
+                return false;
+        }
+    }
+    return true;
+}
+
+bool get_execution(pw_page_decoder *decoder, dom::element value, pw_report *report,
+                   place *at) noexcept
+{
+    dom::object object;
+
+    if (value.is_null())
+        return true;
+    if (value.get_object().get(object) != simdjson::SUCCESS) {
+        at->problem = "is not an object";
+        return false;
+    }
+    for (auto member : object) {
+        if (is(member.key, "report_time")) {
+            if (!get_number(member.value, PW_TIME_NONE, &report->report_time_ms, at))
+                return false;
+        } else if (is(member.key, "job_id")) {
+            if (!get_text(decoder, member.value, &report->job_id, at))
+                return false;
+        } else if (is(member.key, "order_id")) {
+            if (!get_text(decoder, member.value, &report->order_id, at))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* The text fields by name. Longest first is not needed: names are compared whole. */
+pw_str *text_field(pw_report *report, std::string_view key) noexcept
+{
+    const struct {
+        const char *name;
+        pw_str *field;
+    } fields[] = {{"baseline_id", &report->baseline_id},
+                  {"baseline_name", &report->baseline_name},
+                  {"cce_info_id", &report->cce_info_id},
+                  {"eip", &report->eip},
+                  {"enterprise_project_id", &report->enterprise_project_id},
+                  {"group", &report->group},
+                  {"id", &report->id},
+                  {"instance_id", &report->instance_id},
+                  {"ip", &report->ip},
+                  {"name", &report->name},
+                  {"node_id", &report->node_id},
+                  {"operating_system", &report->operating_system},
+                  {"region", &report->region},
+                  {"report_scene", &report->report_scene},
+                  {"rule_type", &report->rule_type},
+                  {"status", &report->status_text}};
+
+    for (const auto &candidate : fields) {
+        if (is(key, candidate.name))
+            return candidate.field;
+    }
+    return nullptr;
+}
+
+void clear_counts(pw_patch_counts *counts) noexcept
+{
+    counts->total = PW_COUNT_NONE;
+    for (int i = 0; i < PW_SEVERITY_COUNT; i++)
+        counts->by_severity[i] = PW_COUNT_NONE;
+}
+
+bool get_report(pw_page_decoder *decoder, dom::element value, pw_report *report, place *at) noexcept
+{
+    dom::object object;
+
+    std::memset(report, 0, sizeof *report);
+    report->report_time_ms = PW_TIME_NONE;
+    clear_counts(&report->compliant);
+    clear_counts(&report->non_compliant);
+    at->field = "";
+    if (value.get_object().get(object) != simdjson::SUCCESS) {
+        at->problem = value.is_null() ? "is null" : "is not an object";
+        return false;
+    }
+    for (auto member : object) {
+        bool good = true;
+
+        at->field = member.key.data();
+        if (pw_str *text = text_field(report, member.key))
+            good = get_text(decoder, member.value, text, at);
+        else if (is(member.key, "execution_summary"))
+            good = get_execution(decoder, member.value, report, at);
+        else if (is(member.key, "compliant_summary"))
+            good = get_summary(member.value, "compliant_count", &report->compliant, at);
+        else if (is(member.key, "non_compliant_summary"))
+            good = get_summary(member.value, "non_compliant_count", &report->non_compliant, at);
+        if (!good)
+            return false;
+    }
+    report->status = pw_compliance_of(report->status_text);
+    return true;
+}
+
+void complain(pw_page *page, const place &at) noexcept
+{
+    if (page->complaint.status != PW_OK)
+        return;
+    page->complaint.status = PW_EFORMAT;
+    (void)std::snprintf(page->complaint.message, sizeof page->complaint.message,
+                        "record %zu of the page: %.64s%s%s", at.record + 1, at.field,
+                        at.field[0] != '\0' ? " " : "", at.problem);
+}
+
+/* "COC.00000000" and "0" say that all is well. */
+bool is_success_code(std::string_view code) noexcept
+{
+    bool digit = false;
+
+    for (char c : code) {
+        if (c >= '1' && c <= '9')
+            return false;
+        digit = digit || c == '0';
+    }
+    return digit;
+}
+
+bool find_text(dom::object object, const char *const *names, size_t count, pw_str *out) noexcept
+{
+    for (size_t i = 0; i < count; i++) {
+        dom::element value;
+        std::string_view text;
+
+        if (object.at_key(names[i]).get(value) == simdjson::SUCCESS &&
+            value.get_string().get(text) == simdjson::SUCCESS && !text.empty()) {
+            *out = {text.data(), text.size()};
+            return true;
+        }
+    }
+    return false;
+}
+
+bool find_error(dom::object object, pw_api_error *out, int depth) noexcept
+{
+    static const char *const codes[] = {"error_code", "errorCode", "code"};
+    static const char *const messages[] = {"error_msg", "errorMsg", "errorMessage", "message"};
+    static const char *const requests[] = {"request_id", "requestId"};
+    bool found = find_text(object, codes, 3, &out->code);
+
+    found = find_text(object, messages, 4, &out->message) || found;
+    (void)find_text(object, requests, 2, &out->request_id);
+    if (found || depth == 0)
+        return found;
+    for (auto member : object) {
+        dom::object inner;
+        if (member.value.get_object().get(inner) == simdjson::SUCCESS &&
+            find_error(inner, out, depth - 1))
+            return true;
+    }
+    return false;
+}
+
+pw_status parse(pw_page_decoder *decoder, const char *body, size_t len, dom::object *object,
+                pw_error *err) noexcept
+{
+    dom::element root;
+
+    forget_repaired(decoder);
+    if (len == 0)
+        return pw_fail(err, PW_EFORMAT, "the body is empty");
+    auto code = decoder->parser.parse(body, len, false).get(root);
+    if (code == simdjson::MEMALLOC)
+        return pw_fail_nomem(err);
+    if (code != simdjson::SUCCESS)
+        return pw_fail(err, PW_EFORMAT, "the body (%zu bytes) is not the JSON it should be: %s",
+                       len, simdjson::error_message(code));
+    if (root.get_object().get(*object) != simdjson::SUCCESS)
+        return pw_fail(err, PW_EFORMAT, "the body is JSON, but not an object");
+    return PW_OK;
+}
+
+} // namespace
+
+extern "C" pw_page_decoder *pw_page_decoder_new(void)
+{
+    return new (std::nothrow) pw_page_decoder;
+}
+
+extern "C" void pw_page_decoder_free(pw_page_decoder *decoder)
+{
+    if (decoder == nullptr)
+        return;
+    forget_repaired(decoder);
+    std::free(decoder->reports);
+    delete decoder;
+}
+
+extern "C" pw_status pw_page_decode(pw_page_decoder *decoder, const char *body, size_t len,
+                                    pw_page *page, pw_api_error *api_error, pw_error *err)
+{
+    dom::object object;
+    dom::element value;
+    dom::array list;
+    std::string_view code;
+    pw_status status;
+
+    *page = pw_page{};
+    page->reported_count = -1;
+    *api_error = pw_api_error{};
+    status = parse(decoder, body, len, &object, err);
+    if (status != PW_OK)
+        return status;
+    if (object.at_key("error_code").get_string().get(code) == simdjson::SUCCESS && !code.empty() &&
+        !is_success_code(code)) {
+        (void)find_error(object, api_error, 0);
+        return pw_fail(err, PW_EREMOTE, "the API answered %.*s: %.*s", PW_STR_ARG(api_error->code),
+                       PW_STR_ARG(api_error->message));
+    }
+    place at{0, "count", "is missing"};
+    if (object.at_key("count").get(value) != simdjson::SUCCESS ||
+        !get_number(value, -1, &page->reported_count, &at) || page->reported_count < 0) {
+        page->reported_count = -1;
+        page->complaint.status = PW_EFORMAT;
+        (void)std::snprintf(page->complaint.message, sizeof page->complaint.message,
+                            "count is missing, null or not a whole number");
+    }
+    if (object.at_key("instance_compliant").get(value) != simdjson::SUCCESS ||
+        (value.is_null() && page->reported_count != 0))
+        return pw_fail(err, PW_EFORMAT, "instance_compliant is missing or null");
+    if (value.is_null())
+        return PW_OK;
+    if (value.get_array().get(list) != simdjson::SUCCESS)
+        return pw_fail(err, PW_EFORMAT, "instance_compliant is not a list");
+    /* list.size() saturates at 2^24, which the cap on bodies keeps out of reach. */
+    if (!reserve(decoder, list.size()))
+        return pw_fail_nomem(err);
+    for (auto element : list) {
+        at.record = page->rows++;
+        if (get_report(decoder, element, &decoder->reports[page->count], &at)) {
+            page->count++;
+        } else {
+            page->bad_records++;
+            complain(page, at);
+        }
+    }
+    page->reports = decoder->reports;
+    return PW_OK;
+}
+
+extern "C" void pw_api_error_decode(pw_page_decoder *decoder, const char *body, size_t len,
+                                    pw_api_error *out)
+{
+    dom::object object;
+
+    *out = pw_api_error{};
+    if (parse(decoder, body, len, &object, nullptr) == PW_OK)
+        (void)find_error(object, out, 3);
+}

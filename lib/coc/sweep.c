@@ -1,0 +1,396 @@
+/* The sweep: pages in flight, records against the index, one summary at the end. */
+#include "coc/sweep.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buffer.h"
+#include "base/failpoint.h"
+#include "base/hashset.h"
+#include "base/log.h"
+#include "coc/page.h"
+#include "coc/query.h"
+
+enum {
+    BODY_MAX_BYTES = 8 * 1024 * 1024,
+    URL_MAX_BYTES = 16 * 1024,
+};
+
+_Static_assert((int)PW_HTTP_BODY_PADDING >= (int)PW_PAGE_PADDING,
+               "pages are decoded straight from the receive buffer");
+
+/* One page on its way. */
+struct page_call {
+    struct pw_sweep *sweep;
+    struct pw_http_call *http_call;
+    struct page_call *next, *previous;
+    int64_t offset;
+    struct pw_paging_answer answer; /* once judged; owns identities */
+    uint64_t *identities;
+};
+
+struct pw_sweep {
+    struct pw_sweep_params params;
+    struct pw_paging paging;
+    struct pw_page_decoder *decoder;
+    struct pw_buffer url;
+    struct pw_buffer node_key;
+    struct pw_hashset nodes;   /* node keys seen */
+    struct pw_hashset touched; /* report keys that were staged: what follows on them is too */
+    struct page_call *calls;
+    size_t call_count;
+    uv_timer_t deadline;
+    uv_idle_t kick; /* the first requests, and the end, are never made from within a caller */
+    int open_handles;
+    bool is_held, is_ending, timed_out, out_of_memory;
+    struct pw_sweep_summary summary;
+};
+
+static void pump(struct pw_sweep *sweep);
+
+static void note_error(struct pw_sweep *sweep, const struct pw_http_result *result)
+{
+    struct pw_sweep_summary *summary = &sweep->summary;
+    struct pw_api_error api = {0};
+
+    if (summary->error_msg[0] != '\0')
+        return; /* the first cause is the one to tell */
+    if (result->response != NULL && result->response->body.len > 0)
+        pw_api_error_decode(sweep->decoder, result->response->body.data, result->response->body.len,
+                            &api);
+    (void)pw_text_printable(summary->error_code, sizeof summary->error_code, api.code);
+    if (api.message.data != NULL)
+        (void)pw_text_printable(summary->error_msg, sizeof summary->error_msg, api.message);
+    else
+        (void)pw_text_printable(summary->error_msg, sizeof summary->error_msg,
+                                pw_str_of(result->error.message));
+}
+
+/* Holds one usable record against the index. */
+static enum pw_status take_record(struct pw_sweep *sweep, const struct pw_report *report,
+                                  struct pw_str node_key, uint64_t *identity)
+{
+    struct pw_index *index = sweep->params.index;
+    struct pw_report_key key = pw_report_key_of(node_key, report->baseline_id);
+    uint64_t digest = pw_report_digest(report);
+    uint64_t touch = key.node * 31 + key.report;
+    struct pw_index_entry *entry = pw_index_find(index, key);
+    struct pw_report staged;
+    bool added, was_touched, was_seen;
+    enum pw_status status;
+
+    *identity = pw_report_identity(report, key, digest);
+    status = pw_hashset_add(&sweep->nodes, key.node, &added);
+    if (status != PW_OK)
+        return status;
+    was_touched = pw_hashset_has(&sweep->touched, touch);
+    was_seen = entry != NULL && pw_index_is_seen(index, entry);
+    if (entry != NULL) {
+        pw_index_mark_seen(index, entry);
+        if (entry->digest == digest && !entry->restless && !was_touched)
+            return PW_OK;
+    }
+    status = pw_hashset_add(&sweep->touched, touch, &added);
+    if (status != PW_OK)
+        return status;
+    staged = *report;
+    staged.has_rival = was_seen && !was_touched;
+    sweep->summary.staged++;
+    return sweep->params.stage(sweep->params.context, &staged);
+}
+
+static enum pw_status take_page(struct page_call *call, const struct pw_page *page)
+{
+    struct pw_sweep *sweep = call->sweep;
+    struct pw_paging_answer *answer = &call->answer;
+    struct pw_error error;
+    enum pw_status status;
+
+    call->identities = malloc((page->count + 1) * sizeof *call->identities);
+    if (call->identities == NULL)
+        return PW_ENOMEM;
+    *answer = (struct pw_paging_answer){.count = page->reported_count,
+                                        .rows = page->rows,
+                                        .bad_records = page->bad_records,
+                                        .identities = call->identities};
+    for (size_t i = 0; i < page->count; i++) {
+        pw_buffer_clear(&sweep->node_key);
+        if (pw_report_node_key(&page->reports[i], &sweep->node_key, &error) != PW_OK) {
+            pw_log_debug("%s: record %zu at offset %" PRId64 ": %s", sweep->params.source->name,
+                         i + 1, call->offset, error.message);
+            answer->bad_records++;
+            continue;
+        }
+        status = take_record(sweep, &page->reports[i], pw_buffer_str(&sweep->node_key),
+                             &call->identities[answer->identity_count]);
+        if (status != PW_OK)
+            return status;
+        answer->identity_count++;
+    }
+    return PW_OK;
+}
+
+static enum pw_http_verdict judge_page(void *context, const struct pw_http_response *response,
+                                       bool last, struct pw_error *err)
+{
+    struct page_call *call = context;
+    struct pw_page page;
+    struct pw_api_error api_error;
+
+    if (pw_page_decode(call->sweep->decoder, response->body.data, response->body.len, &page,
+                       &api_error, err) != PW_OK)
+        return PW_HTTP_RETRY;
+    if (page.complaint.status != PW_OK) {
+        /* A page that is right in parts is asked again; in the end what is right of it is true. */
+        *err = page.complaint;
+        if (!last)
+            return PW_HTTP_RETRY;
+        pw_log_warning("%s: page at offset %" PRId64 ": %s", call->sweep->params.source->name,
+                       call->offset, err->message);
+        if (call->sweep->summary.error_msg[0] == '\0')
+            (void)pw_text_printable(call->sweep->summary.error_msg,
+                                    sizeof call->sweep->summary.error_msg, pw_str_of(err->message));
+    }
+    if (take_page(call, &page) != PW_OK) {
+        call->sweep->out_of_memory = true;
+        (void)pw_fail_nomem(err);
+        return PW_HTTP_REFUSE;
+    }
+    pw_failpoint("fetch");
+    return PW_HTTP_ACCEPT;
+}
+
+static void unlink_call(struct page_call *call)
+{
+    struct pw_sweep *sweep = call->sweep;
+
+    if (call->previous != NULL)
+        call->previous->next = call->next;
+    else
+        sweep->calls = call->next;
+    if (call->next != NULL)
+        call->next->previous = call->previous;
+    sweep->call_count--;
+    free(call->identities);
+    free(call);
+}
+
+static void page_done(void *context, const struct pw_http_result *result)
+{
+    struct page_call *call = context;
+    struct pw_sweep *sweep = call->sweep;
+    struct pw_sweep_summary *summary = &sweep->summary;
+
+    summary->requests += result->attempts;
+    summary->retries += result->attempts > 1 ? result->attempts - 1 : 0;
+    summary->bytes += result->received_bytes;
+    if (result->status == PW_OK) {
+        summary->pages++;
+        summary->saw_a_page = true;
+        if (pw_paging_answer(&sweep->paging, call->offset, &call->answer) != PW_OK)
+            sweep->out_of_memory = true;
+    } else {
+        if (result->status != PW_ECANCELED) {
+            pw_log_debug("%s: page at offset %" PRId64 ": %s", sweep->params.source->name,
+                         call->offset, result->error.message);
+            note_error(sweep, result);
+        }
+        pw_paging_lost(&sweep->paging, call->offset);
+    }
+    unlink_call(call);
+    pump(sweep);
+}
+
+static enum pw_status ask_page(struct pw_sweep *sweep, int64_t offset, struct pw_error *err)
+{
+    const struct pw_source_config *source = sweep->params.source;
+    static const char *const headers[] = {"Accept: application/json", NULL};
+    struct pw_http_request request = {
+        .headers = headers,
+        .ca_file = source->ca_file,
+        .proxy = source->proxy,
+        .timeout_ms = source->timeout_ms,
+        .connect_timeout_ms = source->connect_timeout_ms,
+        .body_max_bytes = BODY_MAX_BYTES,
+        .retries = (unsigned)source->retries,
+        .throttle = sweep->params.throttle,
+        .judge = judge_page,
+        .done = page_done,
+    };
+    struct page_call *call;
+    enum pw_status status;
+
+    if (pw_query_url(source, offset, &sweep->url) != PW_OK)
+        return pw_fail(err, PW_ELIMIT, "the query is longer than %d bytes", URL_MAX_BYTES);
+    call = calloc(1, sizeof *call);
+    if (call == NULL)
+        return pw_fail_nomem(err);
+    call->sweep = sweep;
+    call->offset = offset;
+    request.url = sweep->url.data;
+    request.context = call;
+    status = pw_http_start(sweep->params.http, &request, &call->http_call, err);
+    if (status != PW_OK) {
+        free(call);
+        return status;
+    }
+    call->next = sweep->calls;
+    if (sweep->calls != NULL)
+        sweep->calls->previous = call;
+    sweep->calls = call;
+    sweep->call_count++;
+    return PW_OK;
+}
+
+static void handle_closed(uv_handle_t *handle)
+{
+    struct pw_sweep *sweep = handle->data;
+
+    if (--sweep->open_handles > 0)
+        return;
+    sweep->params.done(sweep->params.context, &sweep->summary);
+    pw_paging_free(&sweep->paging);
+    pw_page_decoder_free(sweep->decoder);
+    pw_hashset_free(&sweep->nodes);
+    pw_hashset_free(&sweep->touched);
+    pw_buffer_free(&sweep->url);
+    pw_buffer_free(&sweep->node_key);
+    free(sweep);
+}
+
+static void end_sweep(struct pw_sweep *sweep)
+{
+    struct pw_sweep_summary *summary = &sweep->summary;
+    char duration[32];
+
+    sweep->is_ending = true;
+    summary->is_complete = pw_paging_is_complete(&sweep->paging) && !sweep->out_of_memory &&
+                           !sweep->timed_out && !summary->was_canceled;
+    summary->proved_mode =
+        summary->is_complete ? pw_paging_proved_mode(&sweep->paging) : PW_PAGING_AUTO;
+    summary->reported_count = sweep->paging.count;
+    summary->records = pw_paging_records(&sweep->paging);
+    summary->nodes = (int64_t)sweep->nodes.count;
+    if (summary->was_canceled)
+        (void)snprintf(summary->reason, sizeof summary->reason, "stopped before its end");
+    else if (sweep->timed_out)
+        (void)snprintf(
+            summary->reason, sizeof summary->reason,
+            "not at its end after sweep_timeout (%s), %" PRId64 " pages read",
+            pw_duration_text(duration, sizeof duration, sweep->params.source->sweep_timeout_ms),
+            summary->pages);
+    else if (sweep->out_of_memory)
+        (void)snprintf(summary->reason, sizeof summary->reason, "out of memory");
+    else if (!summary->is_complete)
+        pw_paging_reason(&sweep->paging, summary->reason, sizeof summary->reason);
+    uv_close((uv_handle_t *)&sweep->deadline, handle_closed);
+    uv_close((uv_handle_t *)&sweep->kick, handle_closed);
+}
+
+/* Cancels what is on its way; each call's done counts it as lost. */
+static void cancel_calls(struct pw_sweep *sweep)
+{
+    bool was_held = sweep->is_held;
+
+    sweep->is_held = true; /* no new ones meanwhile */
+    while (sweep->calls != NULL)
+        pw_http_cancel(sweep->calls->http_call);
+    sweep->is_held = was_held;
+}
+
+static bool must_stop(const struct pw_sweep *sweep)
+{
+    return sweep->out_of_memory || sweep->timed_out || sweep->summary.was_canceled;
+}
+
+static void pump(struct pw_sweep *sweep)
+{
+    struct pw_error error;
+    int64_t offset;
+
+    if (sweep->is_ending)
+        return;
+    while (!sweep->is_held && !must_stop(sweep) &&
+           sweep->call_count < (size_t)sweep->params.source->concurrency &&
+           pw_paging_next(&sweep->paging, &offset)) {
+        if (ask_page(sweep, offset, &error) == PW_OK)
+            continue;
+        pw_log_err("%s: page at offset %" PRId64 ": %s", sweep->params.source->name, offset,
+                   error.message);
+        (void)snprintf(sweep->summary.error_msg, sizeof sweep->summary.error_msg, "%s",
+                       error.message);
+        pw_paging_lost(&sweep->paging, offset);
+    }
+    if (sweep->call_count == 0 && (must_stop(sweep) || pw_paging_is_over(&sweep->paging)))
+        end_sweep(sweep);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+    struct pw_sweep *sweep = timer->data;
+
+    sweep->timed_out = true;
+    cancel_calls(sweep);
+    pump(sweep);
+}
+
+static void on_kick(uv_idle_t *idle)
+{
+    (void)uv_idle_stop(idle);
+    pump(idle->data);
+}
+
+enum pw_status pw_sweep_start(const struct pw_sweep_params *params, struct pw_sweep **out,
+                              struct pw_error *err)
+{
+    struct pw_sweep *sweep = calloc(1, sizeof *sweep);
+
+    *out = NULL;
+    if (sweep == NULL)
+        return pw_fail_nomem(err);
+    sweep->decoder = pw_page_decoder_new();
+    if (sweep->decoder == NULL) {
+        free(sweep);
+        return pw_fail_nomem(err);
+    }
+    sweep->params = *params;
+    pw_paging_init(&sweep->paging, params->source->page_size,
+                   params->source->offset == PW_OFFSET_SETTING_PAGE     ? PW_PAGING_PAGE
+                   : params->source->offset == PW_OFFSET_SETTING_RECORD ? PW_PAGING_RECORD
+                                                                        : PW_PAGING_AUTO,
+                   params->remembered);
+    pw_buffer_init(&sweep->url, URL_MAX_BYTES);
+    pw_buffer_init(&sweep->node_key, (size_t)2 * PW_KEY_MAX_BYTES);
+    pw_hashset_init(&sweep->nodes);
+    pw_hashset_init(&sweep->touched);
+    pw_index_begin(params->index);
+    /* uv_timer_init and uv_idle_init cannot fail. */
+    (void)uv_timer_init(params->loop, &sweep->deadline);
+    (void)uv_idle_init(params->loop, &sweep->kick);
+    sweep->open_handles = 2;
+    sweep->deadline.data = sweep;
+    sweep->kick.data = sweep;
+    (void)uv_timer_start(&sweep->deadline, on_deadline, (uint64_t)params->source->sweep_timeout_ms,
+                         0);
+    (void)uv_idle_start(&sweep->kick, on_kick);
+    *out = sweep;
+    return PW_OK;
+}
+
+void pw_sweep_hold(struct pw_sweep *sweep, bool hold)
+{
+    sweep->is_held = hold;
+    if (!hold && !sweep->is_ending)
+        (void)uv_idle_start(&sweep->kick, on_kick);
+}
+
+void pw_sweep_cancel(struct pw_sweep *sweep)
+{
+    if (sweep->is_ending)
+        return;
+    sweep->summary.was_canceled = true;
+    cancel_calls(sweep);
+    pump(sweep);
+}
