@@ -1,0 +1,46 @@
+/* alerts.yaml, loaded: hooks and rules, and the router that says which hooks an event is owed to.
+ * Immutable once loaded, so that the store thread may read it while the loop works. */
+#ifndef PW_ALERT_ALERTS_H
+#define PW_ALERT_ALERTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/problems.h"
+#include "store/apply.h"
+
+enum { PW_ALERTS_MAX_HOOKS = 64, PW_ALERTS_MAX_RULES = 1000 };
+
+enum pw_hook_type { PW_HOOK_EXEC };
+
+struct pw_hook_config {
+    char *name;
+    enum pw_hook_type type;
+    char **command; /* exec: argv, NULL-terminated, command[0] absolute */
+    int64_t timeout_ms;
+    int line;
+};
+
+struct pw_rule; /* alert/rules.h */
+
+struct pw_alerts {
+    struct pw_router router; /* routes by these rules */
+    struct pw_hook_config *hooks;
+    size_t hook_count;
+    struct pw_rule *rules;
+    size_t rule_count;
+};
+
+/* Loads path; NULL and a file that does not exist give no hooks and no rules. Every problem goes to
+ * problems with its line; PW_EINVAL where one is an error, PW_ENOMEM (then *out is NULL). Checks
+ * that commands exist and can be executed, starts nothing. *out is freed with pw_alerts_free. */
+PW_MUST_CHECK enum pw_status pw_alerts_load(const char *path, struct pw_alerts **out,
+                                            struct pw_problems *problems);
+void pw_alerts_free(struct pw_alerts *alerts); /* NULL is fine */
+
+/* The hook of that name, or NULL. */
+const struct pw_hook_config *pw_alerts_hook(const struct pw_alerts *alerts, const char *name);
+
+#endif

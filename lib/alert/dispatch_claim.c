@@ -1,0 +1,182 @@
+/* Claiming what is due, as far as there are places, and starting it. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "alert/dispatch_lanes.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+
+enum {
+    /* Where nothing could be claimed although something is said to be due. */
+    EMPTY_CLAIM_MS = 1000,
+    /* next_attempt_at is wall clock, which can be set: look at least this often. */
+    LOOK_AT_LEAST_MS = 60000
+};
+
+static size_t places_used(const struct pw_lane *lane)
+{
+    return lane->slots_used + (lane->claiming ? lane->claim_max : 0);
+}
+
+/* How many more this lane may have: its own maximum, and of the common places those that are left
+ * when every idle lane keeps one. A lane without any always gets one. */
+static size_t free_places(const struct pw_dispatch *dispatch, const struct pw_lane *lane)
+{
+    size_t own = places_used(lane);
+    size_t want = PW_DISPATCH_HOOK_RUNS - own;
+    size_t taken = 0, left;
+
+    for (const struct pw_lane *l = dispatch->lanes; l != NULL; l = l->next) {
+        size_t used = places_used(l);
+
+        taken += used == 0 && l != lane ? 1 : used;
+    }
+    left = taken < PW_DISPATCH_MAX_RUNS ? PW_DISPATCH_MAX_RUNS - taken : 0;
+    if (want > left)
+        want = left;
+    return want == 0 && own == 0 ? 1 : want;
+}
+
+static void start(struct pw_lane *lane, struct pw_delivery *delivery,
+                  struct pw_generation *generation, const struct pw_hook_config *hook)
+{
+    struct pw_slot *slot = lane->slots;
+    struct pw_error err = {PW_OK, ""};
+
+    while (slot->state != PW_SLOT_FREE)
+        slot++; /* there is one: the claim kept it */
+    slot->lane = lane;
+    slot->state = PW_SLOT_RUNNING;
+    slot->generation = generation;
+    slot->hook = hook;
+    slot->delivery = delivery;
+    lane->slots_used++;
+    pw_generation_use(generation);
+    if (pw_hook_kind_of(hook)->start(lane->dispatch->loop, hook, delivery, pw_slot_finish, slot,
+                                     &slot->run, &err) != PW_OK)
+        pw_slot_conclude(slot, PW_HOOK_RETRY, err.message);
+}
+
+/* Run on the store thread. */
+static void claim_run(struct pw_store_job *job, struct pw_db *db)
+{
+    struct pw_lane *lane =
+        (struct pw_lane *)(void *)((char *)job - offsetof(struct pw_lane, claim_job));
+
+    lane->claimed = NULL;
+    lane->claim_status =
+        pw_outbox_claim(db, lane->name, lane->claim_max, lane->claim_now_ms, &lane->claimed,
+                        &lane->claim_next_due_ms, &lane->claim_error);
+}
+
+static void claim_failed(struct pw_lane *lane, int64_t now_ms)
+{
+    int64_t delay_ms = pw_dispatch_delay_ms(++lane->claim_errors);
+
+    if (strcmp(lane->claim_complaint, lane->claim_error.message) != 0) {
+        (void)snprintf(lane->claim_complaint, sizeof lane->claim_complaint, "%s",
+                       lane->claim_error.message);
+        pw_log_err("hook %s: cannot read what it is owed, trying again: %s", lane->name,
+                   lane->claim_error.message);
+    }
+    lane->due_ms = now_ms + delay_ms;
+}
+
+static void note_next_due(struct pw_lane *lane, int64_t now_ms)
+{
+    int64_t wait_ms;
+
+    lane->claim_errors = 0;
+    lane->claim_complaint[0] = '\0';
+    if (lane->look_again) {
+        lane->due_ms = INT64_MIN;
+        return;
+    }
+    if (lane->claim_next_due_ms == PW_TIME_NONE) {
+        lane->due_ms = PW_DISPATCH_NEVER;
+        return;
+    }
+    if (lane->claim_next_due_ms <= lane->claim_now_ms)
+        wait_ms = lane->claimed != NULL ? 0 : EMPTY_CLAIM_MS;
+    else if (lane->claim_next_due_ms - LOOK_AT_LEAST_MS >= lane->claim_now_ms)
+        wait_ms = LOOK_AT_LEAST_MS;
+    else
+        wait_ms = lane->claim_next_due_ms - lane->claim_now_ms;
+    lane->due_ms = now_ms + wait_ms;
+}
+
+static void claim_done(struct pw_store_job *job)
+{
+    struct pw_lane *lane =
+        (struct pw_lane *)(void *)((char *)job - offsetof(struct pw_lane, claim_job));
+    struct pw_dispatch *dispatch = lane->dispatch;
+    struct pw_generation *generation = lane->claim_generation;
+    const struct pw_hook_config *hook = pw_alerts_hook(generation->alerts, lane->name);
+    int64_t now_ms = pw_clock_monotonic_ms(dispatch->clock);
+    struct pw_delivery *list = NULL;
+
+    dispatch->jobs--;
+    if (lane->claim_status != PW_OK) {
+        claim_failed(lane, now_ms);
+    } else {
+        note_next_due(lane, now_ms);
+        list = lane->claimed;
+    }
+    lane->claimed = NULL;
+    if (list != NULL)
+        pw_failpoint("claim");
+    while (list != NULL) {
+        struct pw_delivery *delivery = list;
+
+        list = delivery->next;
+        delivery->next = NULL;
+        if (dispatch->closing)
+            pw_delivery_free(delivery); /* claimed and not made: due again after the next start */
+        else
+            start(lane, delivery, generation, hook);
+    }
+    lane->claiming = false;
+    lane->look_again = false;
+    pw_generation_release(generation);
+    pw_dispatch_settle(dispatch);
+}
+
+static void claim(struct pw_lane *lane, size_t max)
+{
+    struct pw_dispatch *dispatch = lane->dispatch;
+
+    lane->claiming = true;
+    lane->look_again = false;
+    lane->claim_max = max;
+    lane->claim_now_ms = pw_clock_wall_ms(dispatch->clock);
+    lane->claim_generation = dispatch->current;
+    pw_generation_use(dispatch->current);
+    lane->claim_job = (struct pw_store_job){.run = claim_run, .done = claim_done};
+    pw_dispatch_submit(dispatch, &lane->claim_job);
+}
+
+void pw_dispatch_pump(struct pw_dispatch *dispatch)
+{
+    int64_t now_ms = pw_clock_monotonic_ms(dispatch->clock);
+    struct pw_lane **end = &dispatch->lanes;
+
+    /* Another lane is the first each time, so that none always takes the last common places. */
+    while (*end != NULL)
+        end = &(*end)->next;
+    if (dispatch->lanes != NULL && dispatch->lanes->next != NULL) {
+        *end = dispatch->lanes;
+        dispatch->lanes = dispatch->lanes->next;
+        (*end)->next = NULL;
+    }
+    for (struct pw_lane *lane = dispatch->lanes; lane != NULL; lane = lane->next) {
+        size_t places;
+
+        if (lane->hook == NULL || lane->claiming || lane->due_ms > now_ms ||
+            lane->slots_used == PW_DISPATCH_HOOK_RUNS)
+            continue;
+        places = free_places(dispatch, lane);
+        if (places > 0)
+            claim(lane, places);
+    }
+}
