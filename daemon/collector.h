@@ -1,0 +1,45 @@
+/* A collector: one source, from its timer to the snapshot. It owns the source's index and throttle;
+ * its sweeps never overlap. */
+#ifndef PW_DAEMON_COLLECTOR_H
+#define PW_DAEMON_COLLECTOR_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "config/config.h"
+#include "http/http.h"
+#include "store/apply.h"
+#include "store/thread.h"
+
+struct pw_collector;
+
+/* What a collector is given by the service; all of it outlives the collector. */
+struct pw_collector_params {
+    uv_loop_t *loop;
+    struct pw_store *store;
+    struct pw_http *http;
+    const struct pw_clock *clock;
+    const struct pw_source_config *source; /* until pw_collector_use or close has ended */
+    void *context;
+    /* Who is owed what, at this moment; asked before each apply. */
+    const struct pw_router *(*router)(void *context);
+    /* A sweep has ended and is in the database, or could not be put there. */
+    void (*swept)(void *context, struct pw_collector *collector, enum pw_sweep_outcome outcome,
+                  size_t deliveries);
+};
+
+PW_MUST_CHECK enum pw_status pw_collector_new(const struct pw_collector_params *params,
+                                              struct pw_collector **out, struct pw_error *err);
+/* Opens the source in the snapshot, then sweeps: now, and every interval unless once. */
+void pw_collector_start(struct pw_collector *collector, bool once);
+/* After a reload: the next sweep goes by this configuration. The old one is free once the running
+ * sweep has ended; released is called then, at once where none runs. */
+void pw_collector_use(struct pw_collector *collector, const struct pw_source_config *source);
+const char *pw_collector_name(const struct pw_collector *collector);
+/* Stops what runs, frees all on the loop, then calls closed. */
+void pw_collector_close(struct pw_collector *collector, void (*closed)(void *context),
+                        void *context);
+
+#endif
