@@ -75,7 +75,7 @@ SELECT source, node_key, name, at,
        what, status, detail, event_id, hook
   FROM (SELECT s.name AS source, n.node_key, n.name, r.valid_from AS at, 1 AS place,
                'report' AS what, r.status,
-               printf('%s: %s patches missing (%s critical, %s high)',
+               printf('%s: %s non-compliant patches (%s critical, %s high)',
                       coalesce(r.baseline_name, nullif(r.baseline_id, ''), 'no baseline'),
                       ifnull(r.non_compliant_count, '?'), ifnull(r.non_compliant_critical, '?'),
                       ifnull(r.non_compliant_high, '?')) AS detail,
@@ -104,7 +104,7 @@ SELECT source, node_key, name, at,
         UNION ALL
         SELECT s.name, n.node_key, n.name,
                coalesce(d.delivered_at, d.last_attempt_at, d.created_at), 3, 'delivery', d.state,
-               printf('%s, %d attempts%s', replace(e.type, 'io.patchwatch.', ''), d.attempts,
+               printf('%s, attempts: %d%s', replace(e.type, 'io.patchwatch.', ''), d.attempts,
                       ifnull(': ' || d.last_error, '')),
                e.event_id, d.hook
           FROM node AS n

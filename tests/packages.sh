@@ -1,0 +1,31 @@
+# Sourced by tests/demo and tests/check: says what is missing on this Debian and installs it.
+
+# What builds patchwatch and runs the demo.
+build_packages="gcc g++ cmake ninja-build pkg-config libuv1-dev libcurl4-openssl-dev libsqlite3-dev
+libinih-dev libyaml-dev libssl-dev libsimdjson-dev libxxhash-dev libmicrohttpd-dev libcmocka-dev
+sqlite3 curl ca-certificates"
+# What the tests need beside it.
+test_packages="python3 python3-pytest binutils procps"
+
+# install_packages NAME...: those that are missing, by apt-get, as root or with sudo.
+install_packages() {
+    missing=""
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
+            missing="$missing $package"
+    done
+    [ -z "$missing" ] && return 0
+    echo "== Installing:$missing"
+    sudo=""
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || {
+            echo "Root or sudo is needed to install packages." >&2
+            return 1
+        }
+        sudo="sudo"
+    fi
+    $sudo apt-get update -qq || return 1
+    # shellcheck disable=SC2086 # a list of names
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        $missing >/dev/null || return 1
+}
