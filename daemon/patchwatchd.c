@@ -1,5 +1,6 @@
 /* patchwatchd: the command line of the daemon. */
 #include <getopt.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,8 +35,11 @@ int main(int argc, char **argv)
     bool check = false, once = false;
     struct pw_config *config;
     struct pw_alerts *alerts;
+    sigset_t held;
     int option;
 
+    pw_service_signals(&held);
+    (void)pthread_sigmask(SIG_BLOCK, &held, NULL);
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
         case 'c':

@@ -67,35 +67,56 @@ static void free_configs(struct pw_service *service)
     }
 }
 
+void pw_service_signals(sigset_t *out)
+{
+    (void)sigemptyset(out);
+    (void)sigaddset(out, SIGTERM);
+    (void)sigaddset(out, SIGINT);
+    (void)sigaddset(out, SIGHUP);
+}
+
 bool pw_service_load(const char *path, struct pw_config **config, struct pw_alerts **alerts)
 {
     struct pw_problems problems;
+    char *found_path = NULL;
     bool loaded;
 
     *config = NULL;
     *alerts = NULL;
     pw_problems_init(&problems);
     loaded = pw_config_load(path, config, &problems) == PW_OK;
-    if (loaded)
-        loaded = pw_alerts_load((*config)->daemon.alerts, alerts, &problems) == PW_OK;
+    if (!loaded)
+        found_path = pw_config_alerts_path(path);
+    if (loaded || found_path != NULL)
+        loaded = pw_alerts_load(loaded ? (*config)->daemon.alerts : found_path, alerts,
+                                &problems) == PW_OK &&
+                 loaded;
+    free(found_path);
     pw_problems_print(&problems, stderr);
     pw_problems_free(&problems);
     if (!loaded) {
         pw_config_free(*config);
+        pw_alerts_free(*alerts);
         *config = NULL;
+        *alerts = NULL;
     }
     return loaded;
 }
 
 /* Stopping: collectors, then hooks, then the store, then the connections ----------------------- */
 
+static void close_signals(struct pw_service *service)
+{
+    uv_close((uv_handle_t *)&service->on_term, NULL);
+    uv_close((uv_handle_t *)&service->on_int, NULL);
+    uv_close((uv_handle_t *)&service->on_hup, NULL);
+}
+
 static void on_http_closed(void *context)
 {
     struct pw_service *service = context;
 
-    uv_close((uv_handle_t *)&service->on_term, NULL);
-    uv_close((uv_handle_t *)&service->on_int, NULL);
-    uv_close((uv_handle_t *)&service->on_hup, NULL);
+    close_signals(service);
 }
 
 static void on_store_closed(void *context)
@@ -329,6 +350,18 @@ static void watch_signal(struct pw_service *service, uv_signal_t *handle, uv_sig
         pw_log_warning("signal %d cannot be watched", number);
 }
 
+/* A signal that came earlier was held back by the mask of main; now it is let through. */
+static void watch_signals(struct pw_service *service)
+{
+    sigset_t held;
+
+    watch_signal(service, &service->on_term, on_stop_signal, SIGTERM);
+    watch_signal(service, &service->on_int, on_stop_signal, SIGINT);
+    watch_signal(service, &service->on_hup, on_hup_signal, SIGHUP);
+    pw_service_signals(&held);
+    (void)pthread_sigmask(SIG_UNBLOCK, &held, NULL);
+}
+
 /* Everything that can be refused is opened here, before the first request is made. */
 static enum pw_status open_parts(struct pw_service *service, struct pw_error *err)
 {
@@ -361,9 +394,6 @@ static enum pw_status start(struct pw_service *service, struct pw_error *err)
     const struct pw_config *config = config_of(service);
     enum pw_status status = PW_OK;
 
-    watch_signal(service, &service->on_term, on_stop_signal, SIGTERM);
-    watch_signal(service, &service->on_int, on_stop_signal, SIGINT);
-    watch_signal(service, &service->on_hup, on_hup_signal, SIGHUP);
     pw_dispatch_start(service->dispatch);
     service->unswept = config->source_count;
     for (size_t i = 0; i < config->source_count && status == PW_OK; i++)
@@ -382,11 +412,13 @@ int pw_service_run(struct pw_config *config, struct pw_alerts *alerts, bool once
         pw_log_err("out of memory");
         return EX_TEMPFAIL;
     }
+    watch_signals(&service);
     status = open_parts(&service, &error);
     if (status != PW_OK) {
         pw_log_err("%s", error.message);
         service.exit_code = exit_code_of(status);
         close_parts(&service);
+        close_signals(&service);
     } else {
         pw_log_info("patchwatchd " PW_VERSION ": %zu sources, %zu hooks, database %s",
                     config->source_count, alerts->hook_count, config->daemon.database);

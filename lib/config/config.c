@@ -136,6 +136,26 @@ out:
     return status;
 }
 
+char *pw_config_alerts_path(const char *path)
+{
+    struct pw_document document = {0};
+    struct pw_daemon_config daemon = {0};
+    struct pw_problems known; /* by pw_config_load already */
+    char *alerts = NULL;
+
+    pw_problems_init(&known);
+    if (pw_document_read(&document, path, &known) == PW_OK &&
+        apply_section(&document.sections[PW_DOC_DAEMON], NULL, path, &daemon, &known) == PW_OK &&
+        daemon.alerts != NULL) {
+        alerts = daemon.alerts;
+        daemon.alerts = NULL;
+    }
+    pw_value_free_all(PW_SECTION_DAEMON, &daemon);
+    pw_document_free(&document);
+    pw_problems_free(&known);
+    return alerts;
+}
+
 void pw_config_free(struct pw_config *config)
 {
     if (config == NULL)

@@ -91,6 +91,10 @@ PW_MUST_CHECK enum pw_status pw_config_load(const char *path, struct pw_config *
                                             struct pw_problems *problems);
 void pw_config_free(struct pw_config *config);
 
+/* Where a configuration that could not be loaded says that its alerts are, so that their problems
+ * can be told in the same go. NULL where it says nothing usable. The caller frees. */
+char *pw_config_alerts_path(const char *path);
+
 /* The option table, for documentation tests and completion: calls each for every key. section is
  * "daemon" or "source"; default_text "" where the option has none. */
 void pw_config_each_option(void (*each)(void *context, const char *section, const char *key,
