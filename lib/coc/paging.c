@@ -226,7 +226,12 @@ static void look_behind(struct pw_paging *paging)
     bool is_full = paging->last_rows >= paging->step;
     bool misses_some = paging->last_rows > 0 && distinct_in_pass(paging) < paging->count;
 
-    if ((is_full || misses_some) && paging->lost_pages == 0 && !paging->too_many &&
+    /* All that was promised came, and yet some are missing: the rows moved, or the mode is a wrong
+     * one. The repair pass asks for the mode anew; reading on page by page would only hide that. */
+    bool asks_anew = paging->setting == PW_PAGING_AUTO && paging->pass == 1 &&
+                     distinct_in_pass(paging) < paging->count;
+
+    if (!asks_anew && (is_full || misses_some) && paging->lost_pages == 0 && !paging->too_many &&
         paging->stale_pages < MAX_STALE_PAGES && may_ask(paging, paging->next_page))
         set_state(paging, PW_PAGING_TAIL);
     else
