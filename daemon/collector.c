@@ -34,11 +34,12 @@ struct pw_collector {
     bool once, is_closing;
     struct pw_index *index;
     struct pw_throttle *throttle;
-    struct pw_source_config const *next_source; /* of a reload, for the next sweep */
+    const struct pw_source_config *next_source; /* of a reload, for the next sweep */
     struct pw_sweep *sweep;
     uv_timer_t timer;
     int64_t source_id, sweep_id;
     int64_t started_ms, started_monotonic_ms;
+    int64_t due_monotonic_ms;        /* while it rests: when the next sweep begins */
     enum pw_paging_mode offset_mode; /* proved by an earlier sweep */
     struct pw_batch batch;           /* not handed over yet */
     size_t stage_jobs;
@@ -115,6 +116,12 @@ static void on_due(uv_timer_t *timer)
     begin_sweep(timer->data);
 }
 
+static void take_source(struct pw_collector *collector, const struct pw_source_config *source)
+{
+    collector->params.source = source;
+    pw_throttle_set(collector->throttle, source->rate_count, source->rate_period_ms);
+}
+
 static void rest(struct pw_collector *collector)
 {
     const struct pw_source_config *source;
@@ -122,10 +129,8 @@ static void rest(struct pw_collector *collector)
 
     set_state(collector, STATE_IDLE);
     if (collector->next_source != NULL) {
-        collector->params.source = collector->next_source;
+        take_source(collector, collector->next_source);
         collector->next_source = NULL;
-        pw_throttle_set(collector->throttle, collector->params.source->rate_count,
-                        collector->params.source->rate_period_ms);
     }
     if (closed_at_rest(collector) || collector->once)
         return;
@@ -139,6 +144,7 @@ static void rest(struct pw_collector *collector)
      */
     if (wait < source->interval_ms / 10)
         wait = source->interval_ms / 10;
+    collector->due_monotonic_ms = pw_clock_monotonic_ms(collector->params.clock) + wait;
     (void)uv_timer_start(&collector->timer, on_due, (uint64_t)wait, 0);
 }
 
@@ -613,12 +619,19 @@ void pw_collector_start(struct pw_collector *collector, bool once)
 
 void pw_collector_use(struct pw_collector *collector, const struct pw_source_config *source)
 {
-    if (collector->state == STATE_IDLE) {
-        collector->params.source = source;
-        pw_throttle_set(collector->throttle, source->rate_count, source->rate_period_ms);
-        collector->started_monotonic_ms = pw_clock_monotonic_ms(collector->params.clock);
-        rest(collector);
-    } else {
+    int64_t now_ms, due_ms;
+
+    if (collector->state != STATE_IDLE) {
         collector->next_source = source;
+        return;
+    }
+    take_source(collector, source);
+    /* A shorter interval brings the next sweep forward; nothing ever puts it off. */
+    now_ms = pw_clock_monotonic_ms(collector->params.clock);
+    due_ms = collector->started_monotonic_ms + source->interval_ms;
+    if (due_ms < collector->due_monotonic_ms) {
+        collector->due_monotonic_ms = due_ms;
+        (void)uv_timer_start(&collector->timer, on_due,
+                             due_ms > now_ms ? (uint64_t)(due_ms - now_ms) : 0, 0);
     }
 }

@@ -34,8 +34,8 @@ PW_MUST_CHECK enum pw_status pw_collector_new(const struct pw_collector_params *
                                               struct pw_collector **out, struct pw_error *err);
 /* Opens the source in the snapshot, then sweeps: now, and every interval unless once. */
 void pw_collector_start(struct pw_collector *collector, bool once);
-/* After a reload: the next sweep goes by this configuration. The old one is free once the running
- * sweep has ended; released is called then, at once where none runs. */
+/* After a reload: the next sweep goes by this configuration. The old one must live until the
+ * running sweep has ended. */
 void pw_collector_use(struct pw_collector *collector, const struct pw_source_config *source);
 const char *pw_collector_name(const struct pw_collector *collector);
 /* Stops what runs, frees all on the loop, then calls closed. */
