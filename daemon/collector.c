@@ -225,6 +225,14 @@ static void open_source(struct pw_collector *collector)
     pw_store_submit(collector->params.store, &open->job);
 }
 
+static void give_up_sweep(struct pw_collector *collector, const char *why)
+{
+    pw_log_err("%s: no sweep: %s", pw_collector_name(collector), why);
+    rest(collector);
+    if (!collector->is_closing)
+        collector->params.swept(collector->params.context, collector, PW_SWEEP_FAILED, 0);
+}
+
 /* Staging ------------------------------------------------------------------------------------- */
 
 struct stage_job {
@@ -312,12 +320,15 @@ static void finish_run(struct pw_store_job *job, struct pw_db *db)
     struct pw_error ignored;
 
     finish->status = pw_apply_finish(db, &finish->params, &finish->result, &finish->error);
-    if (finish->status == PW_OK && finish->proved_mode != PW_PAGING_AUTO)
-        finish->status = pw_source_set_offset_mode(
-            db, finish->params.source_id,
-            finish->proved_mode == PW_PAGING_PAGE ? PW_OFFSET_PAGE : PW_OFFSET_RECORD,
-            &finish->error);
-    else if (finish->status != PW_OK) {
+    if (finish->status == PW_OK && finish->proved_mode != PW_PAGING_AUTO) {
+        /* Not remembered means only that the next start asks for it again. */
+        if (pw_source_set_offset_mode(db, finish->params.source_id,
+                                      finish->proved_mode == PW_PAGING_PAGE ? PW_OFFSET_PAGE
+                                                                            : PW_OFFSET_RECORD,
+                                      &ignored) != PW_OK)
+            pw_log_warning("%s: the offset mode was not stored: %s", finish->source_name,
+                           ignored.message);
+    } else if (finish->status != PW_OK) {
         /* Its row must not stay "running"; where even that fails, the next sweep ends it. */
         finish->params.facts.outcome =
             finish->summary.saw_a_page ? PW_SWEEP_INCOMPLETE : PW_SWEEP_FAILED;
@@ -439,8 +450,7 @@ static void submit_finish(struct pw_collector *collector)
     bool complete;
 
     if (finish == NULL) {
-        pw_log_err("%s: no memory to end the sweep", pw_collector_name(collector));
-        rest(collector);
+        give_up_sweep(collector, "no memory to end it");
         return;
     }
     finish->job.run = finish_run;
@@ -526,14 +536,6 @@ static void begin_run(struct pw_store_job *job, struct pw_db *db)
 
     begin->status = pw_apply_begin(db, begin->collector->source_id, begin->collector->started_ms,
                                    &begin->sweep_id, &begin->error);
-}
-
-static void give_up_sweep(struct pw_collector *collector, const char *why)
-{
-    pw_log_err("%s: no sweep: %s", pw_collector_name(collector), why);
-    rest(collector);
-    if (!collector->is_closing)
-        collector->params.swept(collector->params.context, collector, PW_SWEEP_FAILED, 0);
 }
 
 static void begin_done(struct pw_store_job *job)

@@ -9,13 +9,13 @@ int64_t pw_backoff_ms(unsigned attempt, int64_t base_ms, int64_t cap_ms, int64_t
 {
     int64_t top = base_ms;
 
-    for (unsigned i = 1; i < attempt && top < cap_ms; i++)
-        top *= 2;
+    for (unsigned i = 1; i < attempt && top > 0 && top < cap_ms; i++)
+        top = top > cap_ms / 2 ? cap_ms : top * 2;
     if (top > cap_ms)
         top = cap_ms;
     if (top <= floor_ms)
         return floor_ms;
-    return floor_ms + (int64_t)(random % (uint64_t)(top - floor_ms + 1));
+    return floor_ms + (int64_t)(random % ((uint64_t)(top - floor_ms) + 1));
 }
 
 uint64_t pw_random(void)

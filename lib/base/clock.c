@@ -44,17 +44,22 @@ void pw_clock_manual_init(struct pw_clock_manual *manual, int64_t now_ms)
 
 const char *pw_iso8601(char out[PW_ISO8601_SIZE], int64_t unix_ms)
 {
-    int64_t milliseconds = ((unix_ms % 1000) + 1000) % 1000;
-    time_t seconds = (time_t)((unix_ms - milliseconds) / 1000);
+    int milliseconds = (int)(((unix_ms % 1000) + 1000) % 1000);
+    time_t seconds;
     struct tm utc;
     size_t used;
 
-    if (unix_ms < INT64_C(-62167219200000) || unix_ms > INT64_C(253402300799999) ||
-        gmtime_r(&seconds, &utc) == NULL) {
-        (void)snprintf(out, PW_ISO8601_SIZE, "%" PRId64, unix_ms);
-        return out;
-    }
-    used = strftime(out, PW_ISO8601_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
-    (void)snprintf(out + used, PW_ISO8601_SIZE - used, ".%03dZ", (int)milliseconds);
+    if (unix_ms < INT64_C(-62167219200000) || unix_ms > INT64_C(253402300799999))
+        goto number;
+    seconds = (time_t)((unix_ms - milliseconds) / 1000);
+    if (gmtime_r(&seconds, &utc) == NULL)
+        goto number;
+    /* RFC 3339 wants four digits, and strftime's %Y writes the year 999 with three. */
+    used = (size_t)snprintf(out, PW_ISO8601_SIZE, "%04u", (unsigned)(utc.tm_year + 1900) % 10000);
+    used += strftime(out + used, PW_ISO8601_SIZE - used, "-%m-%dT%H:%M:%S", &utc);
+    (void)snprintf(out + used, PW_ISO8601_SIZE - used, ".%03dZ", milliseconds);
+    return out;
+number:
+    (void)snprintf(out, PW_ISO8601_SIZE, "%" PRId64, unix_ms);
     return out;
 }

@@ -31,7 +31,7 @@ static void add(struct pw_problems *problems, bool is_warning, const char *file,
 
     if (!is_warning)
         problems->errors++;
-    pw_buffer_init(&text, 2 * MESSAGE_BYTES);
+    pw_buffer_init(&text, (size_t)2 * MESSAGE_BYTES);
     if (line > 0)
         (void)pw_buffer_printf(&text, "%.900s:%d: %s", file, line, message);
     else

@@ -102,7 +102,7 @@ const char *pw_text_printable(char *out, size_t size_bytes, struct pw_str text)
 {
     static const char more[] = "…";
     const unsigned char *in = (const unsigned char *)text.data;
-    size_t used = 0;
+    size_t used = 0, cut = 0; /* cut: the last place where "…" would still fit */
 
     for (size_t i = 0; i < text.len;) {
         size_t n = pw_utf8_length(text.data + i, text.len - i);
@@ -111,7 +111,10 @@ const char *pw_text_printable(char *out, size_t size_bytes, struct pw_str text)
                            : n == 1 && in[i] >= 0x20 && in[i] != 0x7F;
         size_t grow = plain ? n : 4;
 
-        if (used + grow + sizeof more > size_bytes) {
+        if (used + sizeof more <= size_bytes)
+            cut = used;
+        if (used + grow + 1 > size_bytes) {
+            used = cut;
             if (used + sizeof more <= size_bytes) {
                 memcpy(out + used, more, sizeof more - 1);
                 used += sizeof more - 1;
@@ -195,8 +198,9 @@ enum pw_status pw_parse_int(const char *text, int64_t min, int64_t max, int64_t 
 
     errno = 0;
     value = strtoll(text, &end, 10);
-    if (end == text || *end != '\0' || text[0] == ' ' || text[0] == '+' || errno != 0 ||
-        value < min || value > max)
+    /* strtoll would skip white space and take a plus. */
+    if (end == text || *end != '\0' || (text[0] != '-' && (text[0] < '0' || text[0] > '9')) ||
+        errno != 0 || value < min || value > max)
         return pw_fail(err, PW_EINVAL, "'%s' is not a whole number from %" PRId64 " to %" PRId64,
                        text, min, max);
     *out = value;
@@ -230,8 +234,10 @@ const char *pw_duration_text(char *out, size_t size_bytes, int64_t duration_ms)
             continue;
         }
         wrote = snprintf(out + used, size_bytes - used, "%" PRId64 "%s", n, units[i].name);
-        if (wrote < 0 || (size_t)wrote >= size_bytes - used)
+        if (wrote < 0 || (size_t)wrote >= size_bytes - used) {
+            out[used] = '\0'; /* half a number would be another duration */
             break;
+        }
         used += (size_t)wrote;
         duration_ms -= n * units[i].ms;
         parts++;

@@ -103,7 +103,7 @@ static void digest_str(struct digest_buffer *buffer, struct pw_str text)
     uint32_t len = text.data == NULL ? UINT32_MAX : (uint32_t)text.len;
 
     digest_bytes(buffer, &len, sizeof len);
-    if (text.len > 0)
+    if (text.data != NULL && text.len > 0)
         digest_bytes(buffer, text.data, text.len);
 }
 

@@ -1,7 +1,6 @@
 """Who is told, with what, how often, in which order."""
 
 import os
-import signal
 import time
 
 import pytest

