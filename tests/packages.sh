@@ -1,7 +1,7 @@
 # Sourced by tests/demo and tests/check: says what is missing on this Debian and installs it.
 
 # What builds patchwatch and runs the demo.
-build_packages="gcc g++ cmake ninja-build pkg-config libuv1-dev libcurl4-openssl-dev libsqlite3-dev
+build_packages="gcc g++ make cmake pkg-config libuv1-dev libcurl4-openssl-dev libsqlite3-dev
 libinih-dev libyaml-dev libssl-dev libsimdjson-dev libxxhash-dev libmicrohttpd-dev libcmocka-dev
 sqlite3 curl ca-certificates"
 # What the tests need beside it.

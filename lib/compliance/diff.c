@@ -45,12 +45,14 @@ static bool was_shown(const struct pw_diff_input *input)
     return false;
 }
 
-/* Of several records in one sweep the one with the greatest time counts; none at all is the least.
- */
-static bool loses_to_rival(const struct pw_report_slot *slot)
+/* Whether found says nothing against old. Of several records in one sweep the one with the greatest
+ * time counts, however far in the future that is; PW_TIME_NONE is the least of all. */
+static bool is_outdone(const struct pw_diff_input *input, const struct pw_report_slot *slot)
 {
-    return slot->found->has_rival && slot->found->report_time_ms == PW_TIME_NONE &&
-           slot->old->report_time_ms != PW_TIME_NONE;
+    if (slot->old == NULL)
+        return false;
+    return pw_report_is_stale(slot->found, slot->old, input->now_ms) ||
+           (slot->found->has_rival && slot->found->report_time_ms < slot->old->report_time_ms);
 }
 
 static enum pw_report_action decide_report(const struct pw_diff_input *input,
@@ -70,8 +72,7 @@ static enum pw_report_action decide_report(const struct pw_diff_input *input,
     }
     if (slot->old == NULL)
         return PW_REPORT_INSERT;
-    if (pw_report_is_stale(slot->found, slot->old, input->now_ms) || loses_to_rival(slot) ||
-        pw_report_same_version(slot->found, slot->old))
+    if (is_outdone(input, slot) || pw_report_same_version(slot->found, slot->old))
         return missing ? PW_REPORT_REOPEN : PW_REPORT_KEEP;
     return missing ? PW_REPORT_INSERT : PW_REPORT_REPLACE;
 }
@@ -98,7 +99,21 @@ static bool is_new_version(enum pw_report_action action)
     return action == PW_REPORT_INSERT || action == PW_REPORT_REPLACE;
 }
 
-/* The slot whose report decides the status: of those with that status one that just changed, then
+/* How much slot i is to blame for what the node is now: its report came to that status just now,
+ * has other patches, is a new version, or is as it was. */
+static int blame_of(const struct pw_diff_input *input, const enum pw_report_action *actions,
+                    size_t i, enum when when)
+{
+    const struct pw_report_slot *slot = &input->slots[i];
+
+    if (when == BEFORE || !is_new_version(actions[i]))
+        return 0;
+    if (slot->old == NULL || slot->old->status != slot->found->status)
+        return 3;
+    return pw_patch_counts_same(&slot->old->non_compliant, &slot->found->non_compliant) ? 1 : 2;
+}
+
+/* The slot whose report decides the status: of those with that status the one most to blame, then
  * the newest. slot_count where there is none. */
 static size_t deciding_slot(const struct pw_diff_input *input, const enum pw_report_action *actions,
                             enum when when, enum pw_compliance status)
@@ -108,7 +123,7 @@ static size_t deciding_slot(const struct pw_diff_input *input, const enum pw_rep
     for (size_t i = 0; i < input->slot_count; i++) {
         const struct pw_report *report = current_report(input, actions, i, when);
         const struct pw_report *champion;
-        bool changed, champion_changed;
+        int blame, champion_blame;
 
         if (report == NULL || report->status != status)
             continue;
@@ -117,10 +132,10 @@ static size_t deciding_slot(const struct pw_diff_input *input, const enum pw_rep
             continue;
         }
         champion = current_report(input, actions, best, when);
-        changed = when == AFTER && is_new_version(actions[i]);
-        champion_changed = when == AFTER && is_new_version(actions[best]);
-        if (changed != champion_changed ? changed
-                                        : report->report_time_ms > champion->report_time_ms)
+        blame = blame_of(input, actions, i, when);
+        champion_blame = blame_of(input, actions, best, when);
+        if (blame != champion_blame ? blame > champion_blame
+                                    : report->report_time_ms > champion->report_time_ms)
             best = i;
     }
     return best;
@@ -155,13 +170,16 @@ static bool any_action(const struct pw_diff_input *input, const enum pw_report_a
 /* What this one sweep says about why the status is another one. */
 static enum pw_event_cause cause_of(const struct pw_diff_input *input,
                                     const enum pw_report_action *actions, size_t deciding,
-                                    const struct pw_report *previous, bool returned)
+                                    const struct pw_report *previous, enum pw_compliance status,
+                                    bool returned)
 {
     const struct pw_report *now;
 
     if (returned)
         return PW_CAUSE_RETURNED;
-    if (deciding == input->slot_count || actions[deciding] != PW_REPORT_REPLACE)
+    /* A report that had this status before does not explain why the node's is another one. */
+    if (deciding == input->slot_count || actions[deciding] != PW_REPORT_REPLACE ||
+        (status != input->before->status && input->slots[deciding].old->status == status))
         return any_action(input, actions, PW_REPORT_INSERT) ||
                        any_action(input, actions, PW_REPORT_RETIRE)
                    ? PW_CAUSE_BASELINE
@@ -173,36 +191,43 @@ static enum pw_event_cause cause_of(const struct pw_diff_input *input,
     return PW_CAUSE_PATCHES;
 }
 
-/* Greater than 0: worse; less: better; of reports under the same baselines, or where none of these
- * changed, of the report that decided before and the one that decides now. */
-static int compare_patches(const struct pw_diff_input *input, const enum pw_report_action *actions,
-                           const struct pw_report *previous, const struct pw_report *deciding)
+/* Counts are as large as the API likes to say. */
+static void add_count(int64_t *sum, int64_t count)
+{
+    if (count > 0 && __builtin_add_overflow(*sum, count, sum))
+        *sum = INT64_MAX;
+}
+
+static void add_patches(struct pw_patch_counts *sum, const struct pw_report *report)
+{
+    if (report == NULL)
+        return;
+    for (int s = 0; s < PW_SEVERITY_COUNT; s++)
+        add_count(&sum->by_severity[s], report->non_compliant.by_severity[s]);
+    add_count(&sum->total, report->non_compliant.total);
+}
+
+static bool says_nothing(const struct pw_report *report)
+{
+    return report != NULL && !pw_is_definite(report->status);
+}
+
+/* Greater than 0: the node's reports together are worse than before; less: better. A baseline whose
+ * status was or became unknown says nothing either way. */
+static int compare_patches(const struct pw_diff_input *input, const enum pw_report_action *actions)
 {
     struct pw_patch_counts before = {0}, after = {0};
-    bool any = false;
 
     for (size_t i = 0; i < input->slot_count; i++) {
-        const struct pw_report_slot *slot = &input->slots[i];
+        const struct pw_report *old = current_report(input, actions, i, BEFORE);
+        const struct pw_report *now = current_report(input, actions, i, AFTER);
 
-        if (slot->old == NULL || !is_new_version(actions[i]))
+        if (old == now || says_nothing(old) || says_nothing(now))
             continue;
-        any = true;
-        for (int s = 0; s < PW_SEVERITY_COUNT; s++) {
-            before.by_severity[s] += slot->old->non_compliant.by_severity[s] > 0
-                                         ? slot->old->non_compliant.by_severity[s]
-                                         : 0;
-            after.by_severity[s] += slot->found->non_compliant.by_severity[s] > 0
-                                        ? slot->found->non_compliant.by_severity[s]
-                                        : 0;
-        }
-        before.total += slot->old->non_compliant.total > 0 ? slot->old->non_compliant.total : 0;
-        after.total += slot->found->non_compliant.total > 0 ? slot->found->non_compliant.total : 0;
+        add_patches(&before, old);
+        add_patches(&after, now);
     }
-    if (any)
-        return pw_patch_counts_compare(&after, &before);
-    if (previous == NULL || deciding == NULL)
-        return 0;
-    return pw_patch_counts_compare(&deciding->non_compliant, &previous->non_compliant);
+    return pw_patch_counts_compare(&after, &before);
 }
 
 /* The node did not show up in a complete sweep. */
@@ -218,6 +243,10 @@ static void decide_absent(const struct pw_diff_input *input, struct pw_diff_resu
     if (!goes_missing)
         return;
     result->after.missing_since_ms = input->now_ms;
+    /* What waits for `confirm` waits for sweeps in a row; a node that returns begins anew. */
+    result->after.pending_status = PW_UNKNOWN;
+    result->after.pending_cause = PW_CAUSE_NONE;
+    result->after.pending_sweeps = 0;
     event = add_event(result, PW_EVENT_NODE_MISSING, PW_CAUSE_NOT_SHOWN);
     event->has_from = true;
     event->from = input->before->status;
@@ -278,7 +307,8 @@ static void decide_shown(const struct pw_diff_input *input, const enum pw_report
     report = deciding < input->slot_count ? current_report(input, actions, deciding, AFTER) : NULL;
     deciding_before = deciding_slot(input, actions, BEFORE, before->status);
     if (deciding < input->slot_count && input->slots[deciding].old != NULL &&
-        is_new_version(actions[deciding]))
+        is_new_version(actions[deciding]) &&
+        (after->status == before->status || input->slots[deciding].old->status != after->status))
         previous = input->slots[deciding].old;
     else
         previous = deciding_before < input->slot_count ? input->slots[deciding_before].old : NULL;
@@ -286,7 +316,7 @@ static void decide_shown(const struct pw_diff_input *input, const enum pw_report
         previous = NULL;
     if (!before->exists || after->status != before->status)
         after->status_since_ms = time_of(report, input->now_ms);
-    cause = cause_of(input, actions, deciding, previous, returned);
+    cause = cause_of(input, actions, deciding, previous, after->status, returned);
 
     if (!before->exists) {
         after->last_definite = after->status;
@@ -317,12 +347,12 @@ static void decide_shown(const struct pw_diff_input *input, const enum pw_report
         event->from = before->last_definite;
     } else if (pw_is_definite(after->status) && after->status == before->status &&
                after->status == after->last_definite) {
-        int order = compare_patches(input, actions, previous, report);
+        int order = compare_patches(input, actions);
 
         if (order == 0)
             return;
-        event =
-            add_event(result, order > 0 ? PW_EVENT_NODE_WORSENED : PW_EVENT_NODE_IMPROVED, cause);
+        event = add_event(result, order > 0 ? PW_EVENT_NODE_WORSENED : PW_EVENT_NODE_IMPROVED,
+                          cause == PW_CAUSE_STATUS ? PW_CAUSE_PATCHES : cause);
         event->from = after->status;
     } else {
         return;
@@ -342,8 +372,7 @@ static const struct pw_report *newest_facts(const struct pw_diff_input *input)
     for (size_t i = 0; i < input->slot_count; i++) {
         const struct pw_report_slot *slot = &input->slots[i];
 
-        if (slot->found == NULL ||
-            (slot->old != NULL && pw_report_is_stale(slot->found, slot->old, input->now_ms)))
+        if (slot->found == NULL || is_outdone(input, slot))
             continue;
         if (newest == NULL || slot->found->report_time_ms > newest->report_time_ms)
             newest = slot->found;
