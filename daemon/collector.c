@@ -70,6 +70,11 @@ const char *pw_collector_name(const struct pw_collector *collector)
     return collector->params.source->name;
 }
 
+const struct pw_source_config *pw_collector_source(const struct pw_collector *collector)
+{
+    return collector->params.source;
+}
+
 /* Closing ---------------------------------------------------------------------------------------
  */
 

@@ -103,6 +103,33 @@ bool pw_service_load(const char *path, struct pw_config **config, struct pw_aler
     return loaded;
 }
 
+static bool is_in(const struct pw_config *config, const struct pw_source_config *source)
+{
+    for (size_t i = 0; i < config->source_count; i++) {
+        if (&config->sources[i] == source)
+            return true;
+    }
+    return false;
+}
+
+/* Frees the configurations that reloads replaced, once no collector goes by one of them. */
+static void free_old_configs(struct pw_service *service)
+{
+    struct generation *older;
+
+    if (service->open_collectors != service->collector_count)
+        return; /* one that closes may still read its own */
+    for (size_t i = 0; i < service->collector_count; i++) {
+        if (!is_in(config_of(service), pw_collector_source(service->collectors[i])))
+            return;
+    }
+    while ((older = service->configs->older) != NULL) {
+        service->configs->older = older->older;
+        pw_config_free(older->config);
+        free(older);
+    }
+}
+
 /* Stopping: collectors, then hooks, then the store, then the connections ----------------------- */
 
 static void close_signals(struct pw_service *service)
@@ -135,7 +162,7 @@ static void on_dispatch_closed(void *context)
 
 static void close_dispatch_if_swept(struct pw_service *service)
 {
-    if (service->is_stopping && service->open_collectors == 0)
+    if (service->open_collectors == 0)
         pw_dispatch_close(service->dispatch, HOOK_GRACE_MS, on_dispatch_closed, service);
 }
 
@@ -144,7 +171,10 @@ static void on_collector_closed(void *context)
     struct pw_service *service = context;
 
     service->open_collectors--;
-    close_dispatch_if_swept(service);
+    if (service->is_stopping)
+        close_dispatch_if_swept(service);
+    else
+        free_old_configs(service);
 }
 
 static void stop(struct pw_service *service)
@@ -155,8 +185,7 @@ static void stop(struct pw_service *service)
         return;
     service->is_stopping = true;
     service->collector_count = 0;
-    if (service->open_collectors == 0)
-        close_dispatch_if_swept(service);
+    close_dispatch_if_swept(service);
     for (size_t i = 0; i < count; i++)
         pw_collector_close(service->collectors[i], on_collector_closed, service);
 }
@@ -191,6 +220,7 @@ static void on_swept(void *context, struct pw_collector *collector, enum pw_swee
     (void)collector;
     if (deliveries > 0)
         pw_dispatch_poke(service->dispatch);
+    free_old_configs(service);
     if (!service->once)
         return;
     if (outcome != PW_SWEEP_COMPLETE)
@@ -308,6 +338,7 @@ static void reload(struct pw_service *service)
     }
     pw_log_set_level(config->daemon.log_level);
     swap_sources(service);
+    free_old_configs(service);
     pw_log_notice("reloaded: %zu sources, %zu hooks, %zu rules", config->source_count,
                   service->alerts->hook_count, service->alerts->rule_count);
 }

@@ -43,6 +43,7 @@ struct apply {
     struct pw_buffer node_key;
     struct pw_batch found;
     struct pw_batch old;
+    struct pw_batch earlier; /* what a late transition came from */
     struct pw_report_slot *slots;
     struct pw_report_key *keys;
     enum pw_report_action *actions;
@@ -611,6 +612,7 @@ enum pw_status pw_apply_finish(struct pw_db *db, const struct pw_apply_params *p
     pw_buffer_init(&apply.node_key, (size_t)2 * PW_KEY_MAX_BYTES);
     pw_batch_init(&apply.found);
     pw_batch_init(&apply.old);
+    pw_batch_init(&apply.earlier);
     if (params->unseen_count > 0) {
         apply.handled = calloc(params->unseen_count, 1);
         if (apply.handled == NULL)
@@ -642,6 +644,7 @@ enum pw_status pw_apply_finish(struct pw_db *db, const struct pw_apply_params *p
     pw_buffer_free(&apply.node_key);
     pw_batch_free(&apply.found);
     pw_batch_free(&apply.old);
+    pw_batch_free(&apply.earlier);
     return status;
 }
 

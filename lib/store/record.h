@@ -30,6 +30,10 @@ PW_MUST_CHECK enum pw_status pw_node_get(struct pw_db *db, int64_t node_id,
 /* Its current reports; those that ended when it went missing, where it is missing. Appended. */
 PW_MUST_CHECK enum pw_status pw_node_reports(struct pw_db *db, const struct pw_node_row *node,
                                              struct pw_batch *out, struct pw_error *err);
+/* The last report of the node that has ended and had that status. Appended, if there is one. */
+PW_MUST_CHECK enum pw_status pw_node_last_ended(struct pw_db *db, int64_t node_id,
+                                                enum pw_compliance status, struct pw_batch *out,
+                                                struct pw_error *err);
 /* Adds the node with the fields of facts; sets node->node_id. */
 PW_MUST_CHECK enum pw_status pw_node_add(struct pw_db *db, int64_t source_id,
                                          struct pw_str node_key, const struct pw_report *facts,

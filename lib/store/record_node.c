@@ -19,6 +19,10 @@ static const char last_sql[] = "SELECT " PW_REPORT_COLUMNS " FROM report AS r"
                                " JOIN node AS n ON n.node_id = r.node_id"
                                " WHERE r.node_id = ?1 AND r.valid_to >= ?2"
                                " ORDER BY r.baseline_id";
+static const char ended_sql[] = "SELECT " PW_REPORT_COLUMNS " FROM report AS r"
+                                " JOIN node AS n ON n.node_id = r.node_id"
+                                " WHERE r.node_id = ?1 AND r.valid_to IS NOT NULL"
+                                " AND r.status = ?2 ORDER BY r.valid_to DESC LIMIT 1";
 static const char add_sql[] =
     "INSERT INTO node (source_id, node_key, name, instance_id, cce_node_id, ip, eip, region,"
     " group_name, enterprise_project_id, operating_system, report_scene, cce_info_id, status,"
@@ -102,19 +106,12 @@ enum pw_status pw_node_get(struct pw_db *db, int64_t node_id, struct pw_buffer *
     return status;
 }
 
-enum pw_status pw_node_reports(struct pw_db *db, const struct pw_node_row *node,
-                               struct pw_batch *out, struct pw_error *err)
+static enum pw_status collect_reports(struct pw_db *db, sqlite3_stmt *statement,
+                                      struct pw_batch *out, struct pw_error *err)
 {
-    bool is_missing = node->state.missing_since_ms != PW_TIME_NONE;
-    sqlite3_stmt *statement;
-    enum pw_status status = pw_db_prepare(db, is_missing ? last_sql : current_sql, &statement, err);
+    enum pw_status status;
     bool row;
 
-    if (status != PW_OK)
-        return status;
-    pw_db_bind_int(statement, 1, node->node_id);
-    if (is_missing)
-        pw_db_bind_int(statement, 2, node->state.missing_since_ms);
     while ((status = pw_db_step(db, statement, &row, err)) == PW_OK && row) {
         struct pw_report report;
 
@@ -126,6 +123,34 @@ enum pw_status pw_node_reports(struct pw_db *db, const struct pw_node_row *node,
     }
     (void)sqlite3_reset(statement);
     return status;
+}
+
+enum pw_status pw_node_reports(struct pw_db *db, const struct pw_node_row *node,
+                               struct pw_batch *out, struct pw_error *err)
+{
+    bool is_missing = node->state.missing_since_ms != PW_TIME_NONE;
+    sqlite3_stmt *statement;
+    enum pw_status status = pw_db_prepare(db, is_missing ? last_sql : current_sql, &statement, err);
+
+    if (status != PW_OK)
+        return status;
+    pw_db_bind_int(statement, 1, node->node_id);
+    if (is_missing)
+        pw_db_bind_int(statement, 2, node->state.missing_since_ms);
+    return collect_reports(db, statement, out, err);
+}
+
+enum pw_status pw_node_last_ended(struct pw_db *db, int64_t node_id, enum pw_compliance status_was,
+                                  struct pw_batch *out, struct pw_error *err)
+{
+    sqlite3_stmt *statement;
+    enum pw_status status = pw_db_prepare(db, ended_sql, &statement, err);
+
+    if (status != PW_OK)
+        return status;
+    pw_db_bind_int(statement, 1, node_id);
+    pw_db_bind_text(statement, 2, pw_compliance_name(status_was));
+    return collect_reports(db, statement, out, err);
 }
 
 static void bind_status_or_null(sqlite3_stmt *statement, int index, enum pw_compliance status)

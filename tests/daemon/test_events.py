@@ -115,6 +115,19 @@ def test_all_clear_says_what_changed(base, sim):
     assert (data["report"]["status"], data["previous"]["status"]) == ("compliant", "non_compliant")
 
 
+def test_confirmed_alarm_says_what_it_came_from(pw, sim):
+    """An alarm that waited for its confirmation still tells the report and the cause of the change."""
+    sim.fleet(nodes=3, non_compliant=0)
+    pw.source(sim, confirm=3)
+    pw.sweeps(1)
+    old = sim.truth()[1]
+    sim.flip_to(1, "non_compliant")
+    pw.sweeps(3)
+    data = pw.events(NON)[0]["data"]
+    assert (data["from"], data["to"], data["cause"]) == ("compliant", "non_compliant", "patches")
+    assert (data["previous"]["status"], data["previous"]["report_time"]) == ("compliant", old["report_time"])
+
+
 def test_worsened_and_improved(base, sim):
     """More patches missing, or more severe ones, is node.worsened; fewer is node.improved; equal counts say nothing."""
     key = sim.flip_to(1, "non_compliant")
