@@ -288,14 +288,24 @@ static enum pw_status write_event(struct apply *apply, const struct pw_diff_even
         .occurred_at_ms = decided->occurred_at_ms,
         .recorded_at_ms = params->now_ms,
     };
-    enum pw_status status = pw_event_record(apply->db, &event, params->source_id, node_id,
-                                            params->router, &apply->result->deliveries, apply->err);
+    bool is_transition =
+        event.type == PW_EVENT_NODE_COMPLIANT || event.type == PW_EVENT_NODE_NON_COMPLIANT;
+    enum pw_status status = PW_OK;
 
+    /* With `confirm`, what it was before ended some sweeps ago. */
+    if (is_transition && event.previous == NULL) {
+        pw_batch_clear(&apply->earlier);
+        status = pw_node_last_ended(apply->db, node_id, event.from, &apply->earlier, apply->err);
+        if (status == PW_OK && apply->earlier.count > 0)
+            event.previous = &apply->earlier.reports[0];
+    }
+    if (status == PW_OK)
+        status = pw_event_record(apply->db, &event, params->source_id, node_id, params->router,
+                                 &apply->result->deliveries, apply->err);
     if (status != PW_OK)
         return status;
     apply->result->events++;
-    if (event.type == PW_EVENT_NODE_COMPLIANT || event.type == PW_EVENT_NODE_NON_COMPLIANT)
-        apply->result->transitions++;
+    apply->result->transitions += is_transition;
     return PW_OK;
 }
 
