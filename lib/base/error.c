@@ -57,6 +57,6 @@ enum pw_status pw_fail_in(struct pw_error *err, const char *format, ...)
     memcpy(before, err->message, sizeof before);
     /* What is cut is the tail of the old message. */
     (void)snprintf(err->message, sizeof err->message, "%s: %.*s", context,
-                   (int)(sizeof err->message - sizeof context - 3), before);
+                   (int)(sizeof err->message - strlen(context) - 3), before);
     return err->status;
 }

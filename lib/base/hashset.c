@@ -19,7 +19,9 @@ void pw_hashset_free(struct pw_hashset *set)
 /* The slot that holds hash, or the free one where it belongs. */
 static size_t find_slot(const uint64_t *slots, size_t capacity, uint64_t hash)
 {
-    size_t i = (size_t)(hash * UINT64_C(0x9E3779B97F4A7C15) >> 11) & (capacity - 1);
+    /* The topmost bits of the product: only they depend on every bit of the hash. */
+    unsigned shift = 64 - (unsigned)__builtin_ctzll(capacity);
+    size_t i = (size_t)(hash * UINT64_C(0x9E3779B97F4A7C15) >> shift);
 
     while (slots[i] != 0 && slots[i] != hash)
         i = (i + 1) & (capacity - 1);

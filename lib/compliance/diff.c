@@ -255,10 +255,9 @@ static void decide_absent(const struct pw_diff_input *input, struct pw_diff_resu
     event->occurred_at_ms = input->now_ms;
 }
 
-/* Takes the new status in: true where it is a transition. has_evidence: the sweep showed the report
- * that decides, so that it counts towards `confirm`. */
+/* Takes the new status in: true where it is a transition. */
 static bool settle_status(const struct pw_diff_input *input, struct pw_node_state *after,
-                          enum pw_event_cause cause, bool has_evidence)
+                          enum pw_event_cause cause)
 {
     enum pw_compliance status = after->status;
 
@@ -277,8 +276,6 @@ static bool settle_status(const struct pw_diff_input *input, struct pw_node_stat
         after->pending_cause = cause;
         after->pending_sweeps = 0;
     }
-    if (!has_evidence) /* it stays pending, so that the next sighting is looked at */
-        return false;
     if (++after->pending_sweeps < input->confirm)
         return false;
     after->last_definite = status;
@@ -297,7 +294,7 @@ static void decide_shown(const struct pw_diff_input *input, const enum pw_report
     const struct pw_report *report, *previous;
     enum pw_event_cause cause;
     struct pw_diff_event *event = NULL;
-    bool shows_it;
+    int64_t occurred_at_ms;
 
     after->exists = true;
     after->missed_sweeps = 0;
@@ -314,8 +311,15 @@ static void decide_shown(const struct pw_diff_input *input, const enum pw_report
         previous = deciding_before < input->slot_count ? input->slots[deciding_before].old : NULL;
     if (previous == report)
         previous = NULL;
+    /* Where no new report brought the status about (another one ended), no report_time tells when.
+     */
+    if (before->exists && after->status != before->status && !returned &&
+        (report == NULL || !is_new_version(actions[deciding])))
+        occurred_at_ms = input->now_ms;
+    else
+        occurred_at_ms = time_of(report, input->now_ms);
     if (!before->exists || after->status != before->status)
-        after->status_since_ms = time_of(report, input->now_ms);
+        after->status_since_ms = occurred_at_ms;
     cause = cause_of(input, actions, deciding, previous, after->status, returned);
 
     if (!before->exists) {
@@ -331,14 +335,12 @@ static void decide_shown(const struct pw_diff_input *input, const enum pw_report
         event->to = after->status;
         event->report = report;
         event->previous = previous;
-        event->occurred_at_ms = time_of(report, input->now_ms);
+        event->occurred_at_ms = occurred_at_ms;
     }
     if (!before->exists)
         return;
 
-    shows_it = deciding < input->slot_count &&
-               (input->slots[deciding].found != NULL || input->slots[deciding].seen);
-    if (settle_status(input, after, cause, shows_it)) {
+    if (settle_status(input, after, cause)) {
         event = add_event(result,
                           after->status == PW_COMPLIANT ? PW_EVENT_NODE_COMPLIANT
                                                         : PW_EVENT_NODE_NON_COMPLIANT,
@@ -361,7 +363,7 @@ static void decide_shown(const struct pw_diff_input *input, const enum pw_report
     event->to = after->status;
     event->report = report;
     event->previous = previous;
-    event->occurred_at_ms = time_of(report, input->now_ms);
+    event->occurred_at_ms = occurred_at_ms;
 }
 
 /* The newest record that this sweep gave and that counts. */

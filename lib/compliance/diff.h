@@ -27,9 +27,9 @@ struct pw_node_state {
 /* One report key of the node. */
 struct pw_report_slot {
     const struct pw_report *old; /* the current version; for a missing node its last one; or NULL */
-    const struct pw_report
-        *found; /* the record of this sweep that counts, if one was staged; or NULL */
-    bool seen;  /* the sweep showed this key (implied by found) */
+    const struct pw_report *found; /* the staged record of this sweep that counts, or NULL */
+    bool seen; /* shown by this sweep, as far as is known; a complete sweep lists what it did not
+                  show */
 };
 
 enum pw_report_action {
