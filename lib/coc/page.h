@@ -34,8 +34,9 @@ struct pw_page_decoder *pw_page_decoder_new(void); /* NULL where memory is short
 void pw_page_decoder_free(struct pw_page_decoder *decoder);
 
 /* Decodes body. *page and its strings live until the next call or free. PW_EFORMAT: no page at all
- * (no JSON, no object, no list); PW_EREMOTE: an error body under status 200, in *api_error;
- * PW_ENOMEM. PW_OK with bad_records > 0 or reported_count -1: a page that is right in parts. */
+ * (no JSON, no object, no list, a list of over 10,000); PW_EREMOTE: an error body under status 200,
+ * in *api_error; PW_ENOMEM. PW_OK with bad_records > 0 or reported_count -1: a page that is right
+ * in parts. */
 PW_MUST_CHECK enum pw_status pw_page_decode(struct pw_page_decoder *decoder, const char *body,
                                             size_t len, struct pw_page *page,
                                             struct pw_api_error *api_error, struct pw_error *err);

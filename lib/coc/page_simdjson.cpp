@@ -31,6 +31,10 @@ struct pw_page_decoder {
 namespace
 {
 
+/* The API promises 0 to 1,000 elements a page (API document, "Response Parameters"); whoever sends
+ * ten times as many is up to something else. */
+constexpr std::size_t MAX_RECORDS = 10000;
+
 /* Where in the page a complaint belongs. */
 struct place {
     size_t record;
@@ -120,22 +124,35 @@ bool get_number(dom::element value, int64_t none, int64_t *out, place *at) noexc
     return true;
 }
 
-bool is(std::string_view key, const char *name) noexcept
+/* Compares with a literal, whose length the compiler knows. */
+template <std::size_t Size> bool is(std::string_view key, const char (&name)[Size]) noexcept
 {
-    return key == name;
+    return key.size() == Size - 1 && std::memcmp(key.data(), name, Size - 1) == 0;
+}
+
+/* -1 where the key counts no severity. */
+int severity_of(std::string_view key) noexcept
+{
+    switch (key.size()) {
+    case 9:
+        return is(key, "low_count") ? PW_LOW : -1;
+    case 10:
+        return is(key, "high_count") ? PW_HIGH : -1;
+    case 12:
+        return is(key, "medium_count") ? PW_MEDIUM : -1;
+    case 14:
+        return is(key, "critical_count") ? PW_CRITICAL : -1;
+    case 17:
+        return is(key, "unspecified_count") ? PW_UNSPECIFIED : -1;
+    case 19:
+        return is(key, "informational_count") ? PW_INFORMATIONAL : -1;
+    default:
+        return -1;
+    }
 }
 
 bool get_severities(dom::element value, pw_patch_counts *counts, place *at) noexcept
 {
-    static const struct {
-        const char *name;
-        pw_severity severity;
-    } fields[] = {{"critical_count", PW_CRITICAL},
-                  {"high_count", PW_HIGH},
-                  {"medium_count", PW_MEDIUM},
-                  {"low_count", PW_LOW},
-                  {"informational_count", PW_INFORMATIONAL},
-                  {"unspecified_count", PW_UNSPECIFIED}};
     dom::object object;
 
     if (value.is_null())
@@ -145,19 +162,16 @@ bool get_severities(dom::element value, pw_patch_counts *counts, place *at) noex
         return false;
     }
     for (auto member : object) {
-        for (const auto &field : fields) {
-            if (is(member.key, field.name)) {
-                if (!get_number(member.value, PW_COUNT_NONE, &counts->by_severity[field.severity],
-                                at))
-                    return false;
-                break;
-            }
-        }
+        int severity = severity_of(member.key);
+
+        if (severity >= 0 &&
+            !get_number(member.value, PW_COUNT_NONE, &counts->by_severity[severity], at))
+            return false;
     }
     return true;
 }
 
-bool get_summary(dom::element value, const char *total_name, pw_patch_counts *counts,
+bool get_summary(dom::element value, std::string_view total_name, pw_patch_counts *counts,
                  place *at) noexcept
 {
     dom::object object;
@@ -169,7 +183,7 @@ bool get_summary(dom::element value, const char *total_name, pw_patch_counts *co
         return false;
     }
     for (auto member : object) {
-        if (is(member.key, total_name)) {
+        if (member.key == total_name) {
             if (!get_number(member.value, PW_COUNT_NONE, &counts->total, at))
                 return false;
         } else if (is(member.key, "severity_summary")) {
@@ -206,34 +220,43 @@ bool get_execution(pw_page_decoder *decoder, dom::element value, pw_report *repo
     return true;
 }
 
-/* The text fields by name. Longest first is not needed: names are compared whole. */
+/* The text field of that name. Every key of every record comes through here, so the length goes
+ * first and at most three names are compared. */
 pw_str *text_field(pw_report *report, std::string_view key) noexcept
 {
-    const struct {
-        const char *name;
-        pw_str *field;
-    } fields[] = {{"baseline_id", &report->baseline_id},
-                  {"baseline_name", &report->baseline_name},
-                  {"cce_info_id", &report->cce_info_id},
-                  {"eip", &report->eip},
-                  {"enterprise_project_id", &report->enterprise_project_id},
-                  {"group", &report->group},
-                  {"id", &report->id},
-                  {"instance_id", &report->instance_id},
-                  {"ip", &report->ip},
-                  {"name", &report->name},
-                  {"node_id", &report->node_id},
-                  {"operating_system", &report->operating_system},
-                  {"region", &report->region},
-                  {"report_scene", &report->report_scene},
-                  {"rule_type", &report->rule_type},
-                  {"status", &report->status_text}};
-
-    for (const auto &candidate : fields) {
-        if (is(key, candidate.name))
-            return candidate.field;
+    switch (key.size()) {
+    case 2:
+        return is(key, "id") ? &report->id : is(key, "ip") ? &report->ip : nullptr;
+    case 3:
+        return is(key, "eip") ? &report->eip : nullptr;
+    case 4:
+        return is(key, "name") ? &report->name : nullptr;
+    case 5:
+        return is(key, "group") ? &report->group : nullptr;
+    case 6:
+        return is(key, "region")   ? &report->region
+               : is(key, "status") ? &report->status_text
+                                   : nullptr;
+    case 7:
+        return is(key, "node_id") ? &report->node_id : nullptr;
+    case 9:
+        return is(key, "rule_type") ? &report->rule_type : nullptr;
+    case 11:
+        return is(key, "baseline_id")   ? &report->baseline_id
+               : is(key, "instance_id") ? &report->instance_id
+               : is(key, "cce_info_id") ? &report->cce_info_id
+                                        : nullptr;
+    case 12:
+        return is(key, "report_scene") ? &report->report_scene : nullptr;
+    case 13:
+        return is(key, "baseline_name") ? &report->baseline_name : nullptr;
+    case 16:
+        return is(key, "operating_system") ? &report->operating_system : nullptr;
+    case 21:
+        return is(key, "enterprise_project_id") ? &report->enterprise_project_id : nullptr;
+    default:
+        return nullptr;
     }
-    return nullptr;
 }
 
 void clear_counts(pw_patch_counts *counts) noexcept
@@ -398,13 +421,19 @@ extern "C" pw_status pw_page_decode(pw_page_decoder *decoder, const char *body, 
                             "count is missing, null or not a whole number");
     }
     if (object.at_key("instance_compliant").get(value) != simdjson::SUCCESS ||
-        (value.is_null() && page->reported_count != 0))
+        (value.is_null() && page->reported_count != 0)) {
+        if (find_error(object, api_error, 1))
+            return pw_fail(err, PW_EREMOTE, "the API answered %.*s: %.*s",
+                           PW_STR_ARG(api_error->code), PW_STR_ARG(api_error->message));
         return pw_fail(err, PW_EFORMAT, "instance_compliant is missing or null");
+    }
     if (value.is_null())
         return PW_OK;
     if (value.get_array().get(list) != simdjson::SUCCESS)
         return pw_fail(err, PW_EFORMAT, "instance_compliant is not a list");
-    /* list.size() saturates at 2^24, which the cap on bodies keeps out of reach. */
+    /* A report takes 140 times the room of "{},". */
+    if (list.size() > MAX_RECORDS)
+        return pw_fail(err, PW_EFORMAT, "instance_compliant holds over %zu records", MAX_RECORDS);
     if (!reserve(decoder, list.size()))
         return pw_fail_nomem(err);
     for (auto element : list) {

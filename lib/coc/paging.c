@@ -13,6 +13,9 @@
 enum { MAX_EMPTY_PAGES = 8 };
 /* So many pages in a row without one new record end the tail: the server repeats itself. */
 enum { MAX_STALE_PAGES = 2 };
+/* And so many of the planned ones, whatever `count` promises. Rows that moved while we read repeat
+ * a page too, so this is more. */
+enum { MAX_STALE_BULK_PAGES = 16 };
 
 const char *pw_paging_mode_name(enum pw_paging_mode mode)
 {
@@ -62,6 +65,9 @@ static void start_pass(struct pw_paging *paging, int pass)
     paging->highest_page = 0;
     paging->empty_pages = 0;
     paging->stale_pages = 0;
+    paging->front_time_ms = -1;
+    paging->is_unsorted = false;
+    paging->was_overtaken = false;
     set_state(paging, PW_PAGING_FIRST);
 }
 
@@ -181,16 +187,30 @@ static void note_count(struct pw_paging *paging, int64_t count)
     paging->count = count;
 }
 
-/* One pass saw everything: nothing lost, and its distinct records are as many as a count that held.
- */
+/* A report that is renewed may get a new id; read under both, it would stand in for a record that
+ * slipped by, and the numbers would agree. It gives itself away by being newer than the front. */
+static void note_times(struct pw_paging *paging, const struct pw_paging_answer *answer)
+{
+    if (answer->order == PW_ORDER_OTHER)
+        paging->is_unsorted = true;
+    if (paging->state == PW_PAGING_FIRST)
+        paging->front_time_ms = answer->order == PW_ORDER_NEWEST_FIRST ? answer->newest_ms : -1;
+    else if (paging->front_time_ms >= 0 && answer->newest_ms > paging->front_time_ms)
+        paging->was_overtaken = paging->was_ever_overtaken = true;
+}
+
+/* One pass saw everything: its distinct records are as many as a count that held, and none of them
+ * came from behind. */
 static bool pass_is_proof(const struct pw_paging *paging)
 {
-    return !paging->count_changed && distinct_in_pass(paging) == paging->count;
+    return !paging->count_changed && distinct_in_pass(paging) == paging->count &&
+           (!paging->was_overtaken || paging->is_unsorted);
 }
 
 static bool both_passes_are_proof(const struct pw_paging *paging)
 {
     return paging->pass > 1 && !paging->count_ever_changed &&
+           (!paging->was_ever_overtaken || paging->is_unsorted) &&
            (int64_t)paging->seen_before.count == paging->count;
 }
 
@@ -208,11 +228,11 @@ static void end_pass(struct pw_paging *paging)
         } else if (paging->pass == 1) {
             pw_log_debug("paging: %" PRId64 " distinct records of %" PRId64 ", repair pass",
                          distinct_in_pass(paging), paging->count);
-            paging->seen_before = paging->seen;
-            pw_hashset_init(&paging->seen);
             /* A mode that was wrong shows itself as records that never came. */
             if (paging->setting == PW_PAGING_AUTO && distinct_in_pass(paging) != paging->count)
                 paging->mode = PW_PAGING_AUTO;
+            paging->seen_before = paging->seen;
+            pw_hashset_init(&paging->seen);
             start_pass(paging, 2);
             return;
         }
@@ -326,11 +346,15 @@ static void after_bulk_page(struct pw_paging *paging)
 
     if (promised > paging->last_page)
         paging->last_page = promised; /* the fleet grew while we read */
-    if (paging->empty_pages >= MAX_EMPTY_PAGES || paging->too_many)
+    if (paging->empty_pages >= MAX_EMPTY_PAGES || paging->stale_pages >= MAX_STALE_BULK_PAGES ||
+        paging->too_many)
         paging->last_page = paging->next_page - 1;
     if (paging->in_flight == 0 &&
-        (paging->next_page > paging->last_page || !may_ask(paging, paging->next_page)))
+        (paging->next_page > paging->last_page || !may_ask(paging, paging->next_page))) {
+        if (paging->stale_pages < MAX_STALE_BULK_PAGES)
+            paging->stale_pages = 0; /* the tail counts its own */
         look_behind(paging);
+    }
 }
 
 enum pw_status pw_paging_answer(struct pw_paging *paging, int64_t offset,
@@ -341,6 +365,7 @@ enum pw_status pw_paging_answer(struct pw_paging *paging, int64_t offset,
 
     paging->in_flight--;
     note_count(paging, answer->count);
+    note_times(paging, answer);
     paging->bad_records += (int64_t)answer->bad_records;
     status = note_identities(paging, answer);
     if (status != PW_OK)
@@ -356,6 +381,7 @@ enum pw_status pw_paging_answer(struct pw_paging *paging, int64_t offset,
         answer_probe(paging, answer);
         break;
     case PW_PAGING_BULK:
+        paging->stale_pages = paging->seen.count > known ? 0 : paging->stale_pages + 1;
         note_page(paging, page_at(paging, offset), (int64_t)answer->rows);
         after_bulk_page(paging);
         break;

@@ -44,7 +44,7 @@ struct pw_paging {
     int64_t last_rows;    /* rows of the highest page answered */
     int64_t highest_page; /* the highest page that brought rows */
     int64_t empty_pages;  /* answered empty, behind that one */
-    int64_t stale_pages;  /* tail pages in a row without a new record */
+    int64_t stale_pages;  /* in a row without a new record, in BULK or TAIL */
     bool asked;           /* FIRST, PROBE, TAIL: the one page is on its way */
     size_t in_flight;
     struct pw_hashset seen; /* identities of this pass */
@@ -58,6 +58,12 @@ struct pw_paging {
     bool beyond_reach;
     bool too_many;
     bool is_complete;
+    /* Newest first is asked for, so that nothing behind the first page is newer than its first
+     * record, unless the rows moved by more than a page. */
+    int64_t front_time_ms; /* of the pass; -1 = this server does not sort */
+    bool is_unsorted;      /* a page was not in order: times prove nothing */
+    bool was_overtaken;    /* in this pass a later page held something newer */
+    bool was_ever_overtaken;
     int64_t lost_offset; /* the first page given up, 0 = none */
     int64_t lost_pages;
     int64_t bad_records;
@@ -71,6 +77,13 @@ void pw_paging_free(struct pw_paging *paging);
 /* The next offset to ask; false: nothing to ask now (an answer must come first, or it is over). */
 bool pw_paging_next(struct pw_paging *paging, int64_t *offset);
 
+/* What the times of a page say of its order. */
+enum pw_page_order {
+    PW_ORDER_UNKNOWN,      /* not asked for, or too few times that differ */
+    PW_ORDER_NEWEST_FIRST, /* as asked */
+    PW_ORDER_OTHER         /* the server does not sort */
+};
+
 /* One page as answered. */
 struct pw_paging_answer {
     int64_t count;              /* as reported, -1 = none that can be used */
@@ -78,6 +91,8 @@ struct pw_paging_answer {
     size_t bad_records;         /* unusable ones */
     const uint64_t *identities; /* of the usable ones (pw_report_identity), in order */
     size_t identity_count;
+    enum pw_page_order order;
+    int64_t newest_ms; /* the greatest report_time of the page; -1 = none */
 };
 /* PW_ENOMEM: the sweep can prove nothing any more and is over. */
 PW_MUST_CHECK enum pw_status pw_paging_answer(struct pw_paging *paging, int64_t offset,

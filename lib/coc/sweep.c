@@ -16,6 +16,7 @@
 enum {
     BODY_MAX_BYTES = 8 * 1024 * 1024,
     URL_MAX_BYTES = 16 * 1024,
+    ORDER_MIN_RECORDS = 8, /* fewer say nothing of how the server sorts */
 };
 
 _Static_assert((int)PW_HTTP_BODY_PADDING >= (int)PW_PAGE_PADDING,
@@ -101,6 +102,27 @@ static enum pw_status take_record(struct pw_sweep *sweep, const struct pw_report
     return sweep->params.stage(sweep->params.context, &staged);
 }
 
+/* Whether the page is in the order that was asked for, and what its newest is. */
+static void note_order(const struct pw_page *page, bool was_asked, struct pw_paging_answer *answer)
+{
+    bool falls = false, rises = false;
+
+    answer->newest_ms = -1;
+    for (size_t i = 0; i < page->count; i++) {
+        int64_t time_ms = page->reports[i].report_time_ms;
+
+        if (time_ms > answer->newest_ms)
+            answer->newest_ms = time_ms;
+        if (i > 0) {
+            rises = rises || time_ms > page->reports[i - 1].report_time_ms;
+            falls = falls || time_ms < page->reports[i - 1].report_time_ms;
+        }
+    }
+    /* A few records are in order by chance. */
+    if (was_asked && page->count >= ORDER_MIN_RECORDS && (rises || falls))
+        answer->order = rises ? PW_ORDER_OTHER : PW_ORDER_NEWEST_FIRST;
+}
+
 static enum pw_status take_page(struct page_call *call, const struct pw_page *page)
 {
     struct pw_sweep *sweep = call->sweep;
@@ -115,6 +137,7 @@ static enum pw_status take_page(struct page_call *call, const struct pw_page *pa
                                         .rows = page->rows,
                                         .bad_records = page->bad_records,
                                         .identities = call->identities};
+    note_order(page, sweep->params.source->sort_by_report_time, answer);
     for (size_t i = 0; i < page->count; i++) {
         pw_buffer_clear(&sweep->node_key);
         if (pw_report_node_key(&page->reports[i], &sweep->node_key, &error) != PW_OK) {
