@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "alert/nearest.h"
 #include "alert/parse.h"
+#include "base/nearest.h"
 #include "base/text.h"
 
 enum { MAX_NAME_BYTES = 64 };

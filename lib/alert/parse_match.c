@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "alert/nearest.h"
 #include "alert/parse.h"
+#include "base/nearest.h"
 #include "base/text.h"
 
 /* Order of enum pw_match_field. */

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "alert/nearest.h"
+#include "base/nearest.h"
 #include "base/text.h"
 
 enum { MAX_FILE_BYTES = 1 << 20, MAX_DEPTH = 16, MAX_KEYS = 1024 };

@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 
 #include "base/buffer.h"
+#include "base/nearest.h"
 #include "base/text.h"
 #include "config/ini_file.h"
-#include "config/suggest.h"
 
 enum { SOURCE_NAME_MAX_BYTES = 64, SOURCES_MAX = 4096, NOWHERE = -1, UNKNOWN = -2 };
 
@@ -64,7 +64,7 @@ static void complain_unknown_section(struct merge *merge, const char *name, int 
         memcpy(word, name, len);
         word[len] = '\0';
         for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-            if (pw_edit_distance(word, known[i]) <= PW_SUGGEST_MAX) {
+            if (pw_edit_distance(word, known[i]) <= PW_NEAREST_MAX) {
                 COMPLAIN(merge, line, "unknown section [%s]; did you mean [%s%s]?", name, known[i],
                          i == 2 ? " NAME" : "");
                 return;

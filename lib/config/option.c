@@ -6,8 +6,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/nearest.h"
 #include "config/config.h"
-#include "config/suggest.h"
 
 /* PW_OPTION_CHOICE writes an int into the enum's place. */
 _Static_assert(sizeof(enum pw_auth_kind) == sizeof(int), "enum is no int");
@@ -166,7 +166,7 @@ size_t pw_option_index(const struct pw_option *option)
 const struct pw_option *pw_option_nearest(enum pw_option_section section, const char *key)
 {
     const struct pw_option *best = NULL;
-    unsigned best_distance = PW_SUGGEST_MAX + 1;
+    unsigned best_distance = PW_NEAREST_MAX + 1;
 
     for (size_t i = 0; i < pw_option_count; i++) {
         unsigned distance;

@@ -171,7 +171,7 @@ static void test_error_under_200(void **state)
                      PW_OK);
     assert_int_equal(decode_text(d, "{\"error_code\":null,\"count\":0,\"instance_compliant\":[]}"),
                      PW_OK);
-    assert_int_equal(decode_text(d, "{\"errorCode\":\"COC.1\",\"errorMsg\":\"no\"}"), PW_EFORMAT);
+    assert_int_equal(decode_text(d, "{\"errorCode\":\"COC.1\",\"errorMsg\":\"no\"}"), PW_EREMOTE);
 }
 
 static void check_error(struct decoded *d, const char *text, const char *code, const char *message,

