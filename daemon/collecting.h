@@ -1,0 +1,57 @@
+/* The inner side of the collector: its state, and what collector.c (life, timer, sweeps) and
+ * collector_apply.c (from records to the snapshot and back to the index) ask of each other. */
+#ifndef PW_DAEMON_COLLECTING_H
+#define PW_DAEMON_COLLECTING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/error.h"
+#include "coc/sweep.h"
+#include "compliance/batch.h"
+#include "compliance/index.h"
+#include "daemon/collector.h"
+
+enum pw_collector_state {
+    STATE_NEW,
+    STATE_OPENING,
+    STATE_IDLE,
+    STATE_BEGINNING,
+    STATE_SWEEPING,
+    STATE_APPLYING,
+    STATE_CLOSED
+};
+
+struct pw_collector {
+    struct pw_collector_params params;
+    enum pw_collector_state state;
+    bool once, is_closing;
+    struct pw_index *index;
+    struct pw_throttle *throttle;
+    const struct pw_source_config *next_source; /* of a reload, for the next sweep */
+    struct pw_sweep *sweep;
+    uv_timer_t timer;
+    int64_t source_id, sweep_id;
+    int64_t started_ms, started_monotonic_ms;
+    int64_t due_monotonic_ms;        /* while it rests: when the next sweep begins */
+    enum pw_paging_mode offset_mode; /* proved by an earlier sweep */
+    struct pw_batch batch;           /* not handed over yet */
+    size_t stage_jobs;
+    struct pw_error stage_error; /* of the first stage job that failed */
+    struct pw_sweep_summary summary;
+    void (*closed)(void *context);
+    void *closed_context;
+};
+
+/* Back to rest: takes what a reload brought, sets the timer for the next sweep. */
+void pw_collecting_rest(struct pw_collector *collector);
+/* No sweep, or none that could be ended: says so, rests, tells the service. */
+void pw_collecting_give_up(struct pw_collector *collector, const char *why);
+
+/* For pw_sweep_params.stage: gathers a record for the store thread. */
+enum pw_status pw_collecting_stage(void *context, const struct pw_report *report);
+/* The sweep of summary has ended: applies it once all that it staged has arrived, then rests. */
+void pw_collecting_apply(struct pw_collector *collector);
+
+#endif
