@@ -2,6 +2,7 @@
 #include "daemon/collector.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/backoff.h"
 #include "base/log.h"
@@ -80,24 +81,43 @@ static void on_due(uv_timer_t *timer)
     begin_sweep(timer->data);
 }
 
-static void take_source(struct pw_collector *collector, const struct pw_source_config *source)
+static void open_source(struct pw_collector *collector);
+
+/* Goes by another configuration from now on. True where it names another endpoint: what was found
+ * out about the old one, such as its offset mode, must be asked of the database anew. */
+static bool take_source(struct pw_collector *collector, const struct pw_source_config *source)
 {
+    bool is_elsewhere = strcmp(collector->params.source->endpoint, source->endpoint) != 0;
+
     collector->params.source = source;
     pw_throttle_set(collector->throttle, source->rate_count, source->rate_period_ms);
+    return is_elsewhere;
+}
+
+static void reopen_source(struct pw_collector *collector)
+{
+    pw_index_free(collector->index);
+    collector->index = NULL;
+    open_source(collector);
 }
 
 void pw_collecting_rest(struct pw_collector *collector)
 {
     const struct pw_source_config *source;
     int64_t spread, wait, took;
+    bool is_elsewhere = false;
 
     set_state(collector, STATE_IDLE);
     if (collector->next_source != NULL) {
-        take_source(collector, collector->next_source);
+        is_elsewhere = take_source(collector, collector->next_source);
         collector->next_source = NULL;
     }
     if (closed_at_rest(collector) || collector->once)
         return;
+    if (is_elsewhere) {
+        reopen_source(collector);
+        return;
+    }
     source = collector->params.source;
     spread = source->interval_ms * source->jitter_percent / 100;
     took = pw_clock_monotonic_ms(collector->params.clock) - collector->started_monotonic_ms;
@@ -140,8 +160,6 @@ static void open_run(struct pw_store_job *job, struct pw_db *db)
     if (open->status == PW_OK)
         open->status = pw_index_load(db, open->row.source_id, open->index, &open->error);
 }
-
-static void open_source(struct pw_collector *collector);
 
 static void on_reopen(uv_timer_t *timer)
 {
@@ -245,8 +263,14 @@ static void begin_done(struct pw_store_job *job)
 
     collector->sweep_id = begin->sweep_id;
     free(begin);
-    if (status == PW_OK && collector->is_closing)
-        status = pw_fail(&error, PW_ECANCELED, "stopped before it began");
+    if (status == PW_OK && collector->is_closing) {
+        /* Its row is there, so it ends like a sweep that was stopped. */
+        collector->summary = (struct pw_sweep_summary){
+            .was_canceled = true, .reported_count = -1, .reason = "stopped before its end"};
+        set_state(collector, STATE_APPLYING);
+        pw_collecting_apply(collector);
+        return;
+    }
     if (status == PW_OK)
         status = pw_sweep_start(&params, &collector->sweep, &error);
     if (status != PW_OK) {
@@ -314,7 +338,11 @@ void pw_collector_use(struct pw_collector *collector, const struct pw_source_con
         collector->next_source = source;
         return;
     }
-    take_source(collector, source);
+    if (take_source(collector, source)) {
+        (void)uv_timer_stop(&collector->timer);
+        reopen_source(collector);
+        return;
+    }
     /* A shorter interval brings the next sweep forward; nothing ever puts it off. */
     now_ms = pw_clock_monotonic_ms(collector->params.clock);
     due_ms = collector->started_monotonic_ms + source->interval_ms;

@@ -166,15 +166,19 @@ static void close_dispatch_if_swept(struct pw_service *service)
         pw_dispatch_close(service->dispatch, HOOK_GRACE_MS, on_dispatch_closed, service);
 }
 
+static void add_new_sources(struct pw_service *service);
+
 static void on_collector_closed(void *context)
 {
     struct pw_service *service = context;
 
     service->open_collectors--;
-    if (service->is_stopping)
+    if (service->is_stopping) {
         close_dispatch_if_swept(service);
-    else
-        free_old_configs(service);
+        return;
+    }
+    free_old_configs(service);
+    add_new_sources(service);
 }
 
 static void stop(struct pw_service *service)
@@ -184,6 +188,8 @@ static void stop(struct pw_service *service)
     if (service->is_stopping)
         return;
     service->is_stopping = true;
+    if (service->once && service->unswept > 0)
+        service->exit_code = EX_TEMPFAIL; /* a signal came before every source was swept */
     service->collector_count = 0;
     close_dispatch_if_swept(service);
     for (size_t i = 0; i < count; i++)
@@ -257,6 +263,31 @@ static enum pw_status add_collector(struct pw_service *service,
     return PW_OK;
 }
 
+static bool has_collector(const struct pw_service *service, const char *name)
+{
+    for (size_t i = 0; i < service->collector_count; i++) {
+        if (strcmp(pw_collector_name(service->collectors[i]), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Starts what the configuration has and no collector does yet. Not while one closes: it may be of
+ * the same source, and what its last sweep commits must be in the index of the next. */
+static void add_new_sources(struct pw_service *service)
+{
+    const struct pw_config *config = config_of(service);
+    struct pw_error error;
+
+    if (service->open_collectors != service->collector_count)
+        return;
+    for (size_t i = 0; i < config->source_count; i++) {
+        if (!has_collector(service, config->sources[i].name) &&
+            add_collector(service, &config->sources[i], &error) != PW_OK)
+            pw_log_err("source %s: %s", config->sources[i].name, error.message);
+    }
+}
+
 /* Reload ------------------------------------------------------------------------------------- */
 
 static void on_alerts_released(void *context)
@@ -273,15 +304,6 @@ static const struct pw_source_config *find_source(const struct pw_config *config
     return NULL;
 }
 
-static bool has_collector(const struct pw_service *service, const char *name)
-{
-    for (size_t i = 0; i < service->collector_count; i++) {
-        if (strcmp(pw_collector_name(service->collectors[i]), name) == 0)
-            return true;
-    }
-    return false;
-}
-
 static void tell_what_needs_a_restart(const struct pw_config *old, const struct pw_config *new)
 {
     if (strcmp(old->daemon.database, new->daemon.database) != 0)
@@ -292,7 +314,6 @@ static void tell_what_needs_a_restart(const struct pw_config *old, const struct 
 static void swap_sources(struct pw_service *service)
 {
     const struct pw_config *config = config_of(service);
-    struct pw_error error;
 
     for (size_t i = 0; i < service->collector_count;) {
         struct pw_collector *collector = service->collectors[i];
@@ -307,11 +328,7 @@ static void swap_sources(struct pw_service *service)
         service->collectors[i] = service->collectors[--service->collector_count];
         pw_collector_close(collector, on_collector_closed, service);
     }
-    for (size_t i = 0; i < config->source_count; i++) {
-        if (!has_collector(service, config->sources[i].name) &&
-            add_collector(service, &config->sources[i], &error) != PW_OK)
-            pw_log_err("reload: source %s: %s", config->sources[i].name, error.message);
-    }
+    add_new_sources(service);
 }
 
 static void reload(struct pw_service *service)

@@ -11,6 +11,8 @@
 
 /* Bytes that must be readable behind a body (simdjson reads in blocks). */
 enum { PW_PAGE_PADDING = 64 };
+/* Ten times what the API document allows in one list; more is no page. */
+enum { PW_PAGE_MAX_RECORDS = 10000 };
 
 struct pw_page {
     const struct pw_report *reports; /* the usable records, in order */

@@ -31,10 +31,6 @@ struct pw_page_decoder {
 namespace
 {
 
-/* The API promises 0 to 1,000 elements a page (API document, "Response Parameters"); whoever sends
- * ten times as many is up to something else. */
-constexpr std::size_t MAX_RECORDS = 10000;
-
 /* Where in the page a complaint belongs. */
 struct place {
     size_t record;
@@ -432,8 +428,9 @@ extern "C" pw_status pw_page_decode(pw_page_decoder *decoder, const char *body, 
     if (value.get_array().get(list) != simdjson::SUCCESS)
         return pw_fail(err, PW_EFORMAT, "instance_compliant is not a list");
     /* A report takes 140 times the room of "{},". */
-    if (list.size() > MAX_RECORDS)
-        return pw_fail(err, PW_EFORMAT, "instance_compliant holds over %zu records", MAX_RECORDS);
+    if (list.size() > static_cast<std::size_t>(PW_PAGE_MAX_RECORDS))
+        return pw_fail(err, PW_EFORMAT, "instance_compliant holds over %d records",
+                       static_cast<int>(PW_PAGE_MAX_RECORDS));
     if (!reserve(decoder, list.size()))
         return pw_fail_nomem(err);
     for (auto element : list) {

@@ -13,9 +13,11 @@
 enum { MAX_EMPTY_PAGES = 8 };
 /* So many pages in a row without one new record end the tail: the server repeats itself. */
 enum { MAX_STALE_PAGES = 2 };
-/* And so many of the planned ones, whatever `count` promises. Rows that moved while we read repeat
- * a page too, so this is more. */
-enum { MAX_STALE_BULK_PAGES = 16 };
+/* So many times the very same page end the planned ones too, whatever `count` promises: the server
+ * ignores the offset. Pages of rows that moved repeat records, but not each other. */
+enum { MAX_SAME_PAGES = 16 };
+/* Between the first page and the probe rows may move by so many records. */
+enum { MAX_PROBE_SHIFT = 4 };
 
 const char *pw_paging_mode_name(enum pw_paging_mode mode)
 {
@@ -65,6 +67,8 @@ static void start_pass(struct pw_paging *paging, int pass)
     paging->highest_page = 0;
     paging->empty_pages = 0;
     paging->stale_pages = 0;
+    paging->same_pages = 0;
+    paging->page_hash = 0;
     paging->front_time_ms = -1;
     paging->is_unsorted = false;
     paging->was_overtaken = false;
@@ -310,19 +314,34 @@ static void note_page(struct pw_paging *paging, int64_t page, int64_t rows)
     }
 }
 
+/* How many records of the page at offset 2 are those of the first page moved by `shift`. */
+static size_t records_moved_by(const struct pw_paging *paging,
+                               const struct pw_paging_answer *answer, ptrdiff_t shift)
+{
+    size_t same = 0;
+
+    for (size_t i = 0; i < answer->identity_count; i++) {
+        ptrdiff_t at = (ptrdiff_t)i + shift;
+
+        if (at >= 0 && (size_t)at < paging->first_page_count &&
+            paging->first_page[at] == answer->identities[i])
+            same++;
+    }
+    return same;
+}
+
 /* offset=2 showed the first page moved by one record, or the page behind it. Rows may have moved in
- * between, so the majority decides; the proof of completeness catches a wrong guess. */
+ * between (by some records, all alike), so the majority decides; the proof of completeness catches
+ * a wrong guess. */
 static void answer_probe(struct pw_paging *paging, const struct pw_paging_answer *answer)
 {
     size_t known = 0, comparable = paging->first_page_count - 1;
 
-    for (size_t i = 0; i < answer->identity_count; i++) {
-        for (size_t k = 1; k < paging->first_page_count; k++) {
-            if (paging->first_page[k] == answer->identities[i]) {
-                known++;
-                break;
-            }
-        }
+    for (ptrdiff_t shift = -MAX_PROBE_SHIFT; shift <= MAX_PROBE_SHIFT; shift++) {
+        size_t same = records_moved_by(paging, answer, shift);
+
+        if (same > known)
+            known = same;
     }
     if (comparable > answer->identity_count)
         comparable = answer->identity_count;
@@ -340,20 +359,33 @@ static void answer_probe(struct pw_paging *paging, const struct pw_paging_answer
     enter_bulk(paging);
 }
 
+/* Counts pages in a row that are one and the same. */
+static void note_repeat(struct pw_paging *paging, const struct pw_paging_answer *answer)
+{
+    uint64_t hash = answer->identity_count;
+
+    for (size_t i = 0; i < answer->identity_count; i++)
+        hash = hash * UINT64_C(0x100000001B3) + answer->identities[i];
+    paging->same_pages =
+        hash == paging->page_hash && answer->identity_count > 0 ? paging->same_pages + 1 : 0;
+    paging->page_hash = hash;
+}
+
 static void after_bulk_page(struct pw_paging *paging)
 {
     int64_t promised = promised_pages(paging);
 
     if (promised > paging->last_page)
         paging->last_page = promised; /* the fleet grew while we read */
-    if (paging->empty_pages >= MAX_EMPTY_PAGES || paging->stale_pages >= MAX_STALE_BULK_PAGES ||
+    if (paging->empty_pages >= MAX_EMPTY_PAGES || paging->same_pages >= MAX_SAME_PAGES ||
         paging->too_many)
         paging->last_page = paging->next_page - 1;
     if (paging->in_flight == 0 &&
         (paging->next_page > paging->last_page || !may_ask(paging, paging->next_page))) {
-        if (paging->stale_pages < MAX_STALE_BULK_PAGES)
-            paging->stale_pages = 0; /* the tail counts its own */
-        look_behind(paging);
+        if (paging->same_pages >= MAX_SAME_PAGES)
+            end_pass(paging);
+        else
+            look_behind(paging);
     }
 }
 
@@ -381,7 +413,7 @@ enum pw_status pw_paging_answer(struct pw_paging *paging, int64_t offset,
         answer_probe(paging, answer);
         break;
     case PW_PAGING_BULK:
-        paging->stale_pages = paging->seen.count > known ? 0 : paging->stale_pages + 1;
+        note_repeat(paging, answer);
         note_page(paging, page_at(paging, offset), (int64_t)answer->rows);
         after_bulk_page(paging);
         break;

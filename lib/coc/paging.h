@@ -44,7 +44,9 @@ struct pw_paging {
     int64_t last_rows;    /* rows of the highest page answered */
     int64_t highest_page; /* the highest page that brought rows */
     int64_t empty_pages;  /* answered empty, behind that one */
-    int64_t stale_pages;  /* in a row without a new record, in BULK or TAIL */
+    int64_t stale_pages;  /* in a row without a new record, in TAIL */
+    int64_t same_pages;   /* in a row that are one and the same, in BULK */
+    uint64_t page_hash;   /* of the last one */
     bool asked;           /* FIRST, PROBE, TAIL: the one page is on its way */
     size_t in_flight;
     struct pw_hashset seen; /* identities of this pass */

@@ -19,6 +19,8 @@ enum {
     ORDER_MIN_RECORDS = 8, /* fewer say nothing of how the server sorts */
 };
 
+_Static_assert(2 * (PW_OFFSET_MAX + 1) <= PW_INDEX_MAX_PAGE,
+               "the index has room for the page numbers of both passes");
 _Static_assert((int)PW_HTTP_BODY_PADDING >= (int)PW_PAGE_PADDING,
                "pages are decoded straight from the receive buffer");
 
@@ -28,6 +30,7 @@ struct page_call {
     struct pw_http_call *http_call;
     struct page_call *next, *previous;
     int64_t offset;
+    int pass;
     struct pw_paging_answer answer; /* once judged; owns identities */
     uint64_t *identities;
 };
@@ -69,35 +72,47 @@ static void note_error(struct pw_sweep *sweep, const struct pw_http_result *resu
                                 pw_str_of(result->error.message));
 }
 
-/* Holds one usable record against the index. */
-static enum pw_status take_record(struct pw_sweep *sweep, const struct pw_report *report,
-                                  struct pw_str node_key, uint64_t *identity)
+/* Pages in the order of reading: those of the repair pass come after all others. */
+static uint32_t page_number(const struct page_call *call)
 {
+    return (uint32_t)(call->pass - 1) * (uint32_t)(PW_OFFSET_MAX + 1) + (uint32_t)call->offset;
+}
+
+/* Holds one usable record against the index. */
+static enum pw_status take_record(struct page_call *call, const struct pw_report *report,
+                                  size_t row, struct pw_str node_key, uint64_t *identity)
+{
+    struct pw_sweep *sweep = call->sweep;
     struct pw_index *index = sweep->params.index;
     struct pw_report_key key = pw_report_key_of(node_key, report->baseline_id);
     uint64_t digest = pw_report_digest(report);
     uint64_t touch = key.node * 31 + key.report;
     struct pw_index_entry *entry = pw_index_find(index, key);
     struct pw_report staged;
-    bool added, was_touched, was_seen;
+    bool added;
     enum pw_status status;
 
     *identity = pw_report_identity(report, key, digest);
     status = pw_hashset_add(&sweep->nodes, key.node, &added);
     if (status != PW_OK)
         return status;
-    was_touched = pw_hashset_has(&sweep->touched, touch);
-    was_seen = entry != NULL && pw_index_is_seen(index, entry);
+    staged = *report;
+    staged.place = (int64_t)page_number(call) * PW_PAGE_MAX_RECORDS + (int64_t)row;
+    staged.rival = PW_RIVAL_NONE;
     if (entry != NULL) {
         pw_index_mark_seen(index, entry);
-        if (entry->digest == digest && !entry->restless && !was_touched)
-            return PW_OK;
+        if (entry->digest == digest) {
+            pw_index_mark_shown(index, entry, page_number(call));
+            if (!entry->restless && !pw_hashset_has(&sweep->touched, touch))
+                return PW_OK;
+        } else if (entry->shown_at != 0) {
+            /* On its own page the stored one was read before. */
+            staged.rival = entry->shown_at > page_number(call) ? PW_RIVAL_LATER : PW_RIVAL_EARLIER;
+        }
     }
     status = pw_hashset_add(&sweep->touched, touch, &added);
     if (status != PW_OK)
         return status;
-    staged = *report;
-    staged.has_rival = was_seen && !was_touched;
     sweep->summary.staged++;
     return sweep->params.stage(sweep->params.context, &staged);
 }
@@ -146,7 +161,7 @@ static enum pw_status take_page(struct page_call *call, const struct pw_page *pa
             answer->bad_records++;
             continue;
         }
-        status = take_record(sweep, &page->reports[i], pw_buffer_str(&sweep->node_key),
+        status = take_record(call, &page->reports[i], i, pw_buffer_str(&sweep->node_key),
                              &call->identities[answer->identity_count]);
         if (status != PW_OK)
             return status;
@@ -252,6 +267,7 @@ static enum pw_status ask_page(struct pw_sweep *sweep, int64_t offset, struct pw
         return pw_fail_nomem(err);
     call->sweep = sweep;
     call->offset = offset;
+    call->pass = sweep->paging.pass;
     request.url = sweep->url.data;
     request.context = call;
     status = pw_http_start(sweep->params.http, &request, &call->http_call, err);

@@ -46,13 +46,17 @@ static bool was_shown(const struct pw_diff_input *input)
 }
 
 /* Whether found says nothing against old. Of several records in one sweep the one with the greatest
- * time counts, however far in the future that is; PW_TIME_NONE is the least of all. */
+ * time counts, however far in the future that is, of equal ones the one that was read last;
+ * PW_TIME_NONE is the least of all. */
 static bool is_outdone(const struct pw_diff_input *input, const struct pw_report_slot *slot)
 {
     if (slot->old == NULL)
         return false;
     return pw_report_is_stale(slot->found, slot->old, input->now_ms) ||
-           (slot->found->has_rival && slot->found->report_time_ms < slot->old->report_time_ms);
+           (slot->found->rival != PW_RIVAL_NONE &&
+            slot->found->report_time_ms < slot->old->report_time_ms) ||
+           (slot->found->rival == PW_RIVAL_LATER &&
+            slot->found->report_time_ms == slot->old->report_time_ms);
 }
 
 static enum pw_report_action decide_report(const struct pw_diff_input *input,
@@ -230,6 +234,13 @@ static int compare_patches(const struct pw_diff_input *input, const enum pw_repo
     return pw_patch_counts_compare(&after, &before);
 }
 
+static void forget_pending(struct pw_node_state *state)
+{
+    state->pending_status = PW_UNKNOWN;
+    state->pending_cause = PW_CAUSE_NONE;
+    state->pending_sweeps = 0;
+}
+
 /* The node did not show up in a complete sweep. */
 static void decide_absent(const struct pw_diff_input *input, struct pw_diff_result *result,
                           bool goes_missing, const struct pw_report *last)
@@ -240,13 +251,11 @@ static void decide_absent(const struct pw_diff_input *input, struct pw_diff_resu
         return;
     result->after.missed_sweeps++;
     result->restless = true;
+    /* What waits for `confirm` waits for sweeps in a row. */
+    forget_pending(&result->after);
     if (!goes_missing)
         return;
     result->after.missing_since_ms = input->now_ms;
-    /* What waits for `confirm` waits for sweeps in a row; a node that returns begins anew. */
-    result->after.pending_status = PW_UNKNOWN;
-    result->after.pending_cause = PW_CAUSE_NONE;
-    result->after.pending_sweeps = 0;
     event = add_event(result, PW_EVENT_NODE_MISSING, PW_CAUSE_NOT_SHOWN);
     event->has_from = true;
     event->from = input->before->status;
@@ -255,9 +264,25 @@ static void decide_absent(const struct pw_diff_input *input, struct pw_diff_resu
     event->occurred_at_ms = input->now_ms;
 }
 
-/* Takes the new status in: true where it is a transition. */
-static bool settle_status(const struct pw_diff_input *input, struct pw_node_state *after,
-                          enum pw_event_cause cause)
+/* Whether the sweep showed a report of that status; what it merely left alone proves nothing. */
+static bool shows_status(const struct pw_diff_input *input, const enum pw_report_action *actions,
+                         enum pw_compliance status)
+{
+    for (size_t i = 0; i < input->slot_count; i++) {
+        const struct pw_report *report = current_report(input, actions, i, AFTER);
+
+        if (report != NULL && report->status == status &&
+            (input->slots[i].found != NULL || input->slots[i].seen))
+            return true;
+    }
+    return false;
+}
+
+/* Takes the new status in: true where it is a transition. The sweep that brings the status counts;
+ * a later one counts where it shows a report of that status (a node that waits is looked at on
+ * every sighting). */
+static bool settle_status(const struct pw_diff_input *input, const enum pw_report_action *actions,
+                          struct pw_node_state *after, enum pw_event_cause cause)
 {
     enum pw_compliance status = after->status;
 
@@ -266,17 +291,17 @@ static bool settle_status(const struct pw_diff_input *input, struct pw_node_stat
         /* Unknown says nothing; and a first definite status differs from none before it. */
         if (pw_is_definite(status))
             after->last_definite = status;
-        after->pending_status = PW_UNKNOWN;
-        after->pending_cause = PW_CAUSE_NONE;
-        after->pending_sweeps = 0;
+        forget_pending(after);
         return false;
     }
     if (after->pending_status != status) {
         after->pending_status = status;
         after->pending_cause = cause;
-        after->pending_sweeps = 0;
+        after->pending_sweeps = 1;
+    } else if (shows_status(input, actions, status)) {
+        after->pending_sweeps++;
     }
-    if (++after->pending_sweeps < input->confirm)
+    if (after->pending_sweeps < input->confirm)
         return false;
     after->last_definite = status;
     after->pending_status = PW_UNKNOWN;
@@ -340,7 +365,7 @@ static void decide_shown(const struct pw_diff_input *input, const enum pw_report
     if (!before->exists)
         return;
 
-    if (settle_status(input, after, cause)) {
+    if (settle_status(input, actions, after, cause)) {
         event = add_event(result,
                           after->status == PW_COMPLIANT ? PW_EVENT_NODE_COMPLIANT
                                                         : PW_EVENT_NODE_NON_COMPLIANT,
@@ -366,8 +391,10 @@ static void decide_shown(const struct pw_diff_input *input, const enum pw_report
     event->occurred_at_ms = occurred_at_ms;
 }
 
-/* The newest record that this sweep gave and that counts. */
-static const struct pw_report *newest_facts(const struct pw_diff_input *input)
+/* The record of this sweep that speaks for the node itself: the newest, unless the snapshot holds a
+ * report that is newer still (two baselines may tell of one node under two names). */
+static const struct pw_report *newest_facts(const struct pw_diff_input *input,
+                                            const enum pw_report_action *actions)
 {
     const struct pw_report *newest = NULL;
 
@@ -378,6 +405,12 @@ static const struct pw_report *newest_facts(const struct pw_diff_input *input)
             continue;
         if (newest == NULL || slot->found->report_time_ms > newest->report_time_ms)
             newest = slot->found;
+    }
+    for (size_t i = 0; i < input->slot_count && newest != NULL && input->before->exists; i++) {
+        const struct pw_report *current = current_report(input, actions, i, AFTER);
+
+        if (current != NULL && current->report_time_ms > newest->report_time_ms)
+            newest = NULL;
     }
     return newest;
 }
@@ -393,7 +426,7 @@ void pw_diff_node(const struct pw_diff_input *input, enum pw_report_action *acti
     for (size_t i = 0; i < input->slot_count; i++)
         actions[i] = decide_report(input, &input->slots[i], shown, goes_missing);
     if (shown) {
-        result->node_facts = newest_facts(input);
+        result->node_facts = newest_facts(input, actions);
         decide_shown(input, actions, result);
         result->restless = pw_is_definite(result->after.pending_status);
     } else if (input->sweep_complete) {

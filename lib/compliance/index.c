@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 enum { FIRST_CAPACITY = 64 };
-#define SEEN_MAX ((UINT32_C(1) << 31) - 1)
+#define SEEN_MAX ((UINT32_C(1) << 10) - 1)
 
 _Static_assert(sizeof(struct pw_index_entry) == 32, "the memory budget counts 32 bytes a report");
 
@@ -57,7 +57,7 @@ static struct pw_index_entry *find_slot(const struct pw_index *index, struct pw_
 void pw_index_begin(struct pw_index *index)
 {
     if (index->sweep == SEEN_MAX) {
-        /* After some thousand years of sweeps the numbers begin anew. */
+        /* The numbers begin anew: what was seen long ago is just not seen. */
         for (size_t i = 0; i < index->capacity; i++)
             index->entries[i].seen = 0;
         index->sweep = 0;
@@ -77,7 +77,17 @@ struct pw_index_entry *pw_index_find(struct pw_index *index, struct pw_report_ke
 
 void pw_index_mark_seen(struct pw_index *index, struct pw_index_entry *entry)
 {
+    if (pw_index_is_seen(index, entry))
+        return;
     entry->seen = index->sweep & SEEN_MAX;
+    entry->shown_at = 0;
+}
+
+void pw_index_mark_shown(struct pw_index *index, struct pw_index_entry *entry, uint32_t page)
+{
+    pw_index_mark_seen(index, entry);
+    if (page > entry->shown_at)
+        entry->shown_at = page & PW_INDEX_MAX_PAGE;
 }
 
 bool pw_index_is_seen(const struct pw_index *index, const struct pw_index_entry *entry)

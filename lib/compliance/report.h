@@ -40,6 +40,12 @@ struct pw_patch_counts {
     int64_t by_severity[PW_SEVERITY_COUNT];
 };
 
+enum pw_rival {
+    PW_RIVAL_NONE,
+    PW_RIVAL_EARLIER, /* and read it before this one */
+    PW_RIVAL_LATER
+};
+
 /* One record of the API (ListInstanceCompliant, InstanceCompliant). The strings are views: they
  * live as long as the page or the row that they were read from. Field names are the API's. */
 struct pw_report {
@@ -67,8 +73,9 @@ struct pw_report {
     int64_t report_time_ms;    /* PW_TIME_NONE where null */
     struct pw_patch_counts compliant;
     struct pw_patch_counts non_compliant;
-    bool has_rival; /* not the API's: the same sweep also showed the record that the snapshot holds
-                     */
+    /* not the API's: where a sweep read the record */
+    int64_t place;       /* greater = further back in the list, or in the repair pass */
+    enum pw_rival rival; /* whether the sweep also showed the record that the snapshot holds */
 };
 
 /* Hashes that the index goes by: 64 bits of the node key, 64 more of the report key. */

@@ -93,7 +93,8 @@ PW_MUST_CHECK enum pw_status pw_apply_begin(struct pw_db *db, int64_t source_id,
                                             struct pw_error *err);
 
 /* Stages records that are new, changed or of a restless node, for pw_apply_finish. Of several for
- * one report key the one with the greatest report_time stays, of equal ones the last staged. */
+ * one report key the one with the greatest report_time stays, of equal ones the one with the
+ * greatest place. */
 PW_MUST_CHECK enum pw_status pw_apply_stage(struct pw_db *db, int64_t sweep_id,
                                             const struct pw_report *reports, size_t count,
                                             struct pw_error *err);

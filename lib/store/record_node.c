@@ -18,6 +18,11 @@ static const char current_sql[] = "SELECT " PW_REPORT_COLUMNS " FROM report AS r
 static const char last_sql[] = "SELECT " PW_REPORT_COLUMNS " FROM report AS r"
                                " JOIN node AS n ON n.node_id = r.node_id"
                                " WHERE r.node_id = ?1 AND r.valid_to >= ?2"
+                               /* a clock that was set back may leave several of one baseline */
+                               " AND NOT EXISTS (SELECT 1 FROM report AS later"
+                               " WHERE later.node_id = r.node_id"
+                               " AND later.baseline_id = r.baseline_id"
+                               " AND later.report_pk > r.report_pk)"
                                " ORDER BY r.baseline_id";
 static const char ended_sql[] = "SELECT " PW_REPORT_COLUMNS " FROM report AS r"
                                 " JOIN node AS n ON n.node_id = r.node_id"

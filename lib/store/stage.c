@@ -30,14 +30,15 @@ static const char create_sql[] =
     " compliant_unspecified INTEGER, non_compliant_count INTEGER, non_compliant_critical INTEGER,"
     " non_compliant_high INTEGER, non_compliant_medium INTEGER, non_compliant_low INTEGER,"
     " non_compliant_informational INTEGER, non_compliant_unspecified INTEGER,"
-    " has_rival INTEGER NOT NULL,"
+    " place INTEGER NOT NULL, rival INTEGER NOT NULL,"
     " PRIMARY KEY (sweep_id, node_hash, report_hash))";
 
-/* Of several records for one report key the greatest report_time stays, of equal ones the last. */
+/* Of several records for one report key the greatest report_time stays, of equal ones the one that
+ * was read last; pages arrive in any order, so that is a matter of its place. */
 static const char stage_sql[] =
     "INSERT INTO temp.staged VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,"
     " ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32,"
-    " ?33, ?34, ?35, ?36, ?37, ?38, ?39)"
+    " ?33, ?34, ?35, ?36, ?37, ?38, ?39, ?40)"
     " ON CONFLICT (sweep_id, node_hash, report_hash) DO UPDATE SET"
     " name = excluded.name, instance_id = excluded.instance_id,"
     " cce_node_id = excluded.cce_node_id, ip = excluded.ip, eip = excluded.eip,"
@@ -60,11 +61,12 @@ static const char stage_sql[] =
     " non_compliant_low = excluded.non_compliant_low,"
     " non_compliant_informational = excluded.non_compliant_informational,"
     " non_compliant_unspecified = excluded.non_compliant_unspecified,"
-    " has_rival = max(staged.has_rival, excluded.has_rival)"
-    " WHERE coalesce(excluded.report_time, -1) >= coalesce(staged.report_time, -1)";
+    " place = excluded.place, rival = excluded.rival"
+    " WHERE (coalesce(excluded.report_time, -1), excluded.place)"
+    " >= (coalesce(staged.report_time, -1), staged.place)";
 
 static const char group_sql[] =
-    "SELECT node_key, has_rival, " STAGED_COLUMNS
+    "SELECT node_key, rival, " STAGED_COLUMNS
     " FROM temp.staged WHERE sweep_id = ?1 AND node_hash = ?2 ORDER BY report_hash";
 
 static const char next_sql[] = "SELECT node_hash FROM temp.staged WHERE sweep_id = ?1 AND"
@@ -95,7 +97,8 @@ static enum pw_status stage_one(struct pw_db *db, sqlite3_stmt *statement, int64
     pw_db_bind_str(statement, 4, pw_buffer_str(node_key));
     next = pw_bind_report_strings(statement, 5, report, 0, PW_REPORT_STRING_COUNT);
     next = pw_bind_report_numbers(statement, next, report);
-    pw_db_bind_int(statement, next, report->has_rival);
+    pw_db_bind_int(statement, next++, report->place);
+    pw_db_bind_int(statement, next, (int64_t)report->rival);
     return pw_db_run(db, statement, err);
 }
 
@@ -174,7 +177,7 @@ enum pw_status pw_staged_next(struct pw_db *db, struct pw_staged_cursor *cursor,
         if (node_key->len == 0)
             (void)pw_buffer_append_str(node_key, pw_db_column_str(statement, KEY_COLUMN));
         pw_report_from_row(statement, REPORT_COLUMN, &report);
-        report.has_rival = sqlite3_column_int(statement, RIVAL_COLUMN) != 0;
+        report.rival = (enum pw_rival)sqlite3_column_int(statement, RIVAL_COLUMN);
         if (node_key->failed != PW_OK || pw_batch_add(reports, &report) != PW_OK) {
             status = pw_fail_nomem(err);
             break;

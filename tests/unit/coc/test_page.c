@@ -74,7 +74,7 @@ static void test_sample(void **state)
     assert_int_equal(report->report_time_ms, INT64_C(1715308575000));
     assert_counts(&report->compliant, 264, 1, 2, 5, 4, 3, 249);
     assert_counts(&report->non_compliant, 204, 10, 20, 50, 40, 30, 54);
-    assert_false(report->has_rival);
+    assert_int_equal(report->rival, PW_RIVAL_NONE);
 }
 
 static void assert_nothing(const struct pw_report *report)

@@ -15,8 +15,10 @@
 /* Report number n: field i is null, empty or a text of its own. room holds the texts. */
 static struct pw_report sample(unsigned n, char room[PW_REPORT_STRING_COUNT][32])
 {
-    struct pw_report report = {
-        .status = PW_NON_COMPLIANT, .report_time_ms = 1000 + n, .has_rival = n % 2 == 1};
+    struct pw_report report = {.status = PW_NON_COMPLIANT,
+                               .report_time_ms = 1000 + n,
+                               .place = n,
+                               .rival = n % 2 == 1 ? PW_RIVAL_LATER : PW_RIVAL_NONE};
 
     for (unsigned i = 0; i < PW_REPORT_STRING_COUNT; i++) {
         struct pw_str *field = pw_report_string(&report, (int)i);
@@ -46,7 +48,8 @@ static void assert_same(struct pw_report *got, struct pw_report *wanted)
         assert_true(pw_str_eq(*pw_report_string(got, i), *pw_report_string(wanted, i)));
     assert_true(pw_report_digest(got) == pw_report_digest(wanted));
     assert_int_equal(got->status, wanted->status);
-    assert_int_equal(got->has_rival, wanted->has_rival);
+    assert_int_equal(got->rival, wanted->rival);
+    assert_int_equal(got->place, wanted->place);
     assert_true(got->report_time_ms == wanted->report_time_ms);
 }
 

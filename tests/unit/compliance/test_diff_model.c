@@ -140,16 +140,16 @@ static void model_sweep(struct model *model, const struct reading *reading,
                         struct story *story)
 {
     struct model before = *model;
-    bool shown = false, returned;
+    bool shown = false, holds = false, returned;
 
     for (int b = 0; b < BASELINES; b++)
         shown = shown || reading->count[b] > 0;
     if (!shown) {
         if (!reading->complete || model->missing)
             return;
+        model->held = 0;
         if (++model->missed >= settings->missing_after) {
             model->missing = true;
-            model->held = 0;
             tell(story, PW_EVENT_NODE_MISSING, (int)model->status, -1);
         }
         return;
@@ -177,6 +177,8 @@ static void model_sweep(struct model *model, const struct reading *reading,
     }
     if (returned)
         tell(story, PW_EVENT_NODE_RETURNED, -1, (int)model->status);
+    for (int b = 0; b < BASELINES; b++)
+        holds = holds || (reading->count[b] > 0 && model->report[b].status == model->status);
     if (!pw_is_definite(model->status)) {
         model->held = 0;
     } else if (!pw_is_definite(model->last_definite)) {
@@ -189,7 +191,7 @@ static void model_sweep(struct model *model, const struct reading *reading,
             tell(story, order > 0 ? PW_EVENT_NODE_WORSENED : PW_EVENT_NODE_IMPROVED,
                  (int)model->status, (int)model->status);
     } else {
-        model->held++;
+        model->held += model->held == 0 || holds;
         if (model->held >= settings->confirm) {
             tell(story,
                  model->status == PW_COMPLIANT ? PW_EVENT_NODE_COMPLIANT
@@ -243,9 +245,7 @@ static void daemon_sweep(struct daemon *daemon, const struct reading *reading,
                 known = true;
                 continue;
             }
-            record.has_rival = known && !touched;
-            if (touched)
-                record.has_rival = found[b].has_rival;
+            record.rival = known ? PW_RIVAL_EARLIER : PW_RIVAL_NONE; /* in the order of reading */
             if (!touched || record.report_time_ms >= found[b].report_time_ms)
                 found[b] = record;
             touched = true;
@@ -261,7 +261,7 @@ static void daemon_sweep(struct daemon *daemon, const struct reading *reading,
         if (actions[b] == PW_REPORT_INSERT || actions[b] == PW_REPORT_REPLACE) {
             daemon->stored[b] = true;
             daemon->report[b] = found[b];
-            daemon->report[b].has_rival = false;
+            daemon->report[b].rival = PW_RIVAL_NONE;
         } else if (gone && result->after.missing_since_ms == PW_TIME_NONE) {
             daemon->stored[b] = false;
         }

@@ -116,6 +116,47 @@ static void test_sweeps(void **state)
     pw_index_free(index);
 }
 
+static void test_where_the_stored_content_was_shown(void **state)
+{
+    struct pw_index *index = pw_index_new();
+    struct pw_report_key key = {7, 7};
+    struct pw_index_entry *entry;
+
+    (void)state;
+    put(index, key, 1, 1);
+    entry = pw_index_find(index, key);
+    pw_index_begin(index);
+    pw_index_mark_seen(index, entry); /* with other content */
+    assert_int_equal(entry->shown_at, 0);
+    pw_index_mark_shown(index, entry, 9);
+    pw_index_mark_shown(index, entry, 3); /* the last page counts, in whatever order they come */
+    pw_index_mark_seen(index, entry);
+    assert_int_equal(entry->shown_at, 9);
+    pw_index_begin(index);
+    assert_false(pw_index_is_seen(index, entry));
+    pw_index_mark_seen(index, entry);
+    assert_int_equal(entry->shown_at, 0);
+    pw_index_mark_shown(index, entry, PW_INDEX_MAX_PAGE);
+    assert_int_equal(entry->shown_at, PW_INDEX_MAX_PAGE);
+    pw_index_free(index);
+}
+
+static void test_numbers_of_sweeps_begin_anew(void **state)
+{
+    struct pw_index *index = pw_index_new();
+    struct pw_report_key key = {7, 7};
+
+    (void)state;
+    put(index, key, 1, 1);
+    for (int sweep = 0; sweep < 5000; sweep++) {
+        pw_index_begin(index);
+        assert_int_equal(count_unseen(index), 1);
+        if (sweep % 3 != 0)
+            pw_index_mark_seen(index, pw_index_find(index, key));
+    }
+    pw_index_free(index);
+}
+
 static void test_restless_survives_sweeps_and_growth(void **state)
 {
     struct pw_index *index = pw_index_new();
@@ -250,6 +291,8 @@ int main(void)
         cmocka_unit_test(test_empty),
         cmocka_unit_test(test_put_find_replace_remove),
         cmocka_unit_test(test_sweeps),
+        cmocka_unit_test(test_where_the_stored_content_was_shown),
+        cmocka_unit_test(test_numbers_of_sweeps_begin_anew),
         cmocka_unit_test(test_restless_survives_sweeps_and_growth),
         cmocka_unit_test(test_random_operations),
         cmocka_unit_test(test_random_operations_with_keys_that_collide),

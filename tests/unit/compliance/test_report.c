@@ -224,7 +224,8 @@ static void test_every_field_changes_the_digest(void **state)
             assert_true(seen[i] != seen[j]);
     }
     twin = full();
-    twin.has_rival = true; /* says where it was found, not what it says */
+    twin.rival = PW_RIVAL_LATER;
+    twin.place = 17; /* says where it was found, not what it says */
     assert_true(pw_report_digest(&twin) == digest);
 }
 
