@@ -51,6 +51,9 @@ void affected_finish(struct affected *affected);
 /* Members of a node that tests know it by, from "index" to "baseline_id". */
 void control_write_node(uint32_t index, const struct row *row, struct buf *out);
 
+/* control_cloud.c: members of the state about auth, clock, IAM and metadata. */
+void control_write_cloud(const struct server *server, struct buf *out);
+
 handler control_fleet;
 handler control_flip;
 handler control_add;
@@ -66,6 +69,15 @@ handler control_record_raw;
 handler control_record_drop;
 handler control_fault;
 handler control_fault_clear;
+handler control_auth;
+handler control_clock;
+handler control_gzip;
+handler control_iam;
+handler control_iam_user;
+handler control_iam_revoke;
+handler control_metadata;
+handler control_metadata_rotate;
+handler control_metadata_forget;
 handler control_state;
 handler control_truth;
 handler control_requests;

@@ -19,7 +19,7 @@ static void take_text(struct fault *fault, enum fault_text text, const char *val
 
 static bool take_param(void *cls, const char *name, const char *value)
 {
-    static const char *const elsewhere[] = {"kind", "probability", "seed", "body"};
+    static const char *const elsewhere[] = {"kind", "probability", "seed", "body", "path"};
     const struct fault_context *context = cls;
     for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++) {
         if (strcmp(elsewhere[i], name) == 0) {
@@ -56,6 +56,26 @@ static void take_body(struct control *control, struct fault *fault)
     }
 }
 
+/* Whose requests are to meet the fault, and whether they can. */
+static void take_path(struct control *control, struct fault *fault)
+{
+    const char *path = control_text(control, "path");
+    enum realm realm = path != NULL ? realm_find(path) : fault->realm;
+    if (realm == REALMS) {
+        control_fail(control, 400, "path must be api, iam or metadata");
+        return;
+    }
+    if (!fault_fits(fault->kind, realm)) {
+        control_fail(control, 400, "%s does not fit path %s", fault_kind_name(fault->kind),
+                     realm_name(realm));
+    }
+    if (realm != REALM_API &&
+        (fault_given(fault, NUMBER_PAGE) || fault_given(fault, NUMBER_OFFSET))) {
+        control_fail(control, 400, "page and offset are for path api");
+    }
+    fault->realm = realm;
+}
+
 void control_fault(struct server *server, struct request *request)
 {
     struct control control = {server, request, false};
@@ -70,6 +90,7 @@ void control_fault(struct server *server, struct request *request)
     fault.seed = (uint64_t)control_int(&control, "seed", 0, INT64_MAX, (int64_t)fault.seed);
     fault.probability = control_number(&control, "probability", 0.0, 1.0, 1.0);
     (void)request_each_param(request, &context, take_param);
+    take_path(&control, &fault);
     const char *variant = fault.text[TEXT_VARIANT];
     if (variant != NULL && !spoil_has_variant(kind, variant)) {
         control_fail(&control, 400, "%s has no such variant", fault_kind_name(kind));

@@ -258,7 +258,7 @@ void control_clear(struct server *server, struct request *request)
     control_only(&control, known);
     if (!control.failed) {
         fleet_clear(&server->fleet);
-        (void)faults_clear(&server->faults, 0);
+        server_reset(server);
         control_state(server, request);
     }
 }

@@ -8,12 +8,13 @@ static void write_faults(const struct faults *faults, struct buf *out)
     buf_str(out, "\"faults\":[");
     for (size_t i = 0; i < faults->count; i++) {
         const struct fault *fault = &faults->list[i];
-        buf_printf(out,
-                   "%s{\"fault\":%lld,\"kind\":\"%s\",\"matched\":%lld,\"fired\":%lld,"
-                   "\"times\":%lld,\"armed\":%s}",
-                   i > 0 ? "," : "", (long long)fault->id, fault_kind_name(fault->kind),
-                   (long long)fault->matched, (long long)fault->fired,
-                   (long long)fault->number[NUMBER_TIMES], fault_armed(fault) ? "true" : "false");
+        buf_printf(
+            out,
+            "%s{\"fault\":%lld,\"kind\":\"%s\",\"path\":\"%s\",\"matched\":%lld,\"fired\":%lld,"
+            "\"times\":%lld,\"armed\":%s}",
+            i > 0 ? "," : "", (long long)fault->id, fault_kind_name(fault->kind),
+            realm_name(fault->realm), (long long)fault->matched, (long long)fault->fired,
+            (long long)fault->number[NUMBER_TIMES], fault_armed(fault) ? "true" : "false");
     }
     buf_str(out, "]");
 }
@@ -58,6 +59,7 @@ void control_state(struct server *server, struct request *request)
     buf_printf(out, "\"api_max_concurrent\":%lld,\"connections\":%lld,\"connections_open\":%lld,",
                (long long)stats->api_max_concurrent, (long long)stats->connections,
                (long long)stats->connections_open);
+    control_write_cloud(server, out);
     write_faults(&server->faults, out);
     buf_str(out, "}\n");
 }
@@ -112,6 +114,11 @@ void control_requests_clear(struct server *server, struct request *request)
         stats->requests = 0;
         stats->api_requests = 0;
         stats->connections = 0;
+        server->auth.refused = 0;
+        server->iam.requests = 0;
+        server->iam.refused = 0;
+        server->metadata.token_requests = 0;
+        server->metadata.key_requests = 0;
         stats->api_max_concurrent = stats->api_active;
         request->answer.status = 200;
         buf_printf(&request->answer.body, "{\"cleared\":%zu}\n", cleared);

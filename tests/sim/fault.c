@@ -41,6 +41,8 @@ static const char *const kind_names[FAULT_KINDS] = {
     [FAULT_INSERT] = "insert",
     [FAULT_DELETE] = "delete",
     [FAULT_SWAP_PAGE] = "swap_page",
+    [FAULT_NO_TOKEN] = "no_token",
+    [FAULT_GZIP_BOMB] = "gzip_bomb",
 };
 
 static const char *const text_names[FAULT_TEXTS] = {
@@ -52,6 +54,7 @@ static const char *const text_names[FAULT_TEXTS] = {
     [TEXT_WINDOW] = "window",
     [TEXT_CODE] = "code",
     [TEXT_MSG] = "msg",
+    [TEXT_METHOD] = "method",
 };
 
 static const struct {
@@ -105,7 +108,12 @@ const char *fault_number_name(enum fault_number number)
 
 struct fault fault_default(enum fault_kind kind, uint64_t seed)
 {
-    struct fault fault = {.kind = kind, .probability = 1.0, .seed = seed};
+    struct fault fault = {
+        .kind = kind,
+        .realm = kind == FAULT_NO_TOKEN ? REALM_IAM : REALM_API,
+        .probability = 1.0,
+        .seed = seed,
+    };
     for (unsigned i = 0; i < FAULT_NUMBERS; i++) {
         fault.number[i] = numbers[i].initial;
     }
@@ -115,6 +123,8 @@ struct fault fault_default(enum fault_kind kind, uint64_t seed)
         fault.number[NUMBER_DELAY_MS] = 1000;
     } else if (kind == FAULT_BIG) {
         fault.number[NUMBER_SIZE] = 64 << 20;
+    } else if (kind == FAULT_GZIP_BOMB) {
+        fault.number[NUMBER_SIZE] = 1 << 30;
     }
     return fault;
 }
@@ -123,6 +133,37 @@ bool fault_set_number(struct fault *fault, enum fault_number number, const char 
 {
     fault->given |= 1U << number;
     return parse_int(value, numbers[number].min, numbers[number].max, &fault->number[number]);
+}
+
+bool fault_fits(enum fault_kind kind, enum realm realm)
+{
+    switch (kind) {
+    case FAULT_STATUS:
+    case FAULT_THROTTLE:
+    case FAULT_RESET:
+    case FAULT_RESET_MID:
+    case FAULT_TIMEOUT:
+    case FAULT_DELAY:
+    case FAULT_DRIP:
+    case FAULT_TRUNCATE:
+    case FAULT_CUT_JSON:
+    case FAULT_LENGTH_LONG:
+    case FAULT_LENGTH_SHORT:
+    case FAULT_HTML:
+    case FAULT_HTML_302:
+    case FAULT_EMPTY:
+    case FAULT_GARBAGE:
+    case FAULT_ERROR_200:
+    case FAULT_GZIP_BOMB:
+        return true;
+    case FAULT_DEEP:
+    case FAULT_BIG:
+        return realm != REALM_METADATA; /* whose token is no object to put a member into */
+    case FAULT_NO_TOKEN:
+        return realm == REALM_IAM;
+    default:
+        return realm == REALM_API;
+    }
 }
 
 bool fault_given(const struct fault *fault, enum fault_number number)
@@ -157,9 +198,14 @@ static int64_t page_of(const struct query *query, bool page_mode)
     return page_mode ? query->offset : (query->offset - 1) / query->limit + 1;
 }
 
-static bool selects(const struct fault *fault, const struct query *query, const char *query_text,
-                    bool page_mode)
+static bool selects(const struct fault *fault, const struct request *request,
+                    const struct query *query, bool page_mode)
 {
+    const char *method = fault->text[TEXT_METHOD];
+    if (fault->realm != request->realm ||
+        (method != NULL && strcmp(method, request->method) != 0)) {
+        return false;
+    }
     if (fault_given(fault, NUMBER_PAGE) &&
         fault->number[NUMBER_PAGE] != page_of(query, page_mode)) {
         return false;
@@ -167,7 +213,8 @@ static bool selects(const struct fault *fault, const struct query *query, const 
     if (fault_given(fault, NUMBER_OFFSET) && fault->number[NUMBER_OFFSET] != query->offset) {
         return false;
     }
-    return fault->text[TEXT_QUERY] == NULL || strstr(query_text, fault->text[TEXT_QUERY]) != NULL;
+    return fault->text[TEXT_QUERY] == NULL ||
+           strstr(request_query(request), fault->text[TEXT_QUERY]) != NULL;
 }
 
 static bool fires(struct fault *fault)
@@ -184,12 +231,12 @@ static bool fires(struct fault *fault)
     return true;
 }
 
-const struct fault *faults_pick(struct faults *faults, const struct query *query,
-                                const char *query_text, bool page_mode)
+const struct fault *faults_pick(struct faults *faults, const struct request *request,
+                                const struct query *query, bool page_mode)
 {
     for (size_t i = 0; i < faults->count; i++) {
         struct fault *fault = &faults->list[i];
-        if (fault_armed(fault) && selects(fault, query, query_text, page_mode) && fires(fault)) {
+        if (fault_armed(fault) && selects(fault, request, query, page_mode) && fires(fault)) {
             return fault;
         }
     }

@@ -5,6 +5,7 @@
 #define COC_SIM_FAULT_H
 
 #include "page.h"
+#include "request.h"
 
 enum fault_kind {
     FAULT_STATUS,
@@ -41,6 +42,8 @@ enum fault_kind {
     FAULT_INSERT,
     FAULT_DELETE,
     FAULT_SWAP_PAGE,
+    FAULT_NO_TOKEN,
+    FAULT_GZIP_BOMB,
     FAULT_KINDS
 };
 
@@ -54,6 +57,7 @@ enum fault_text {
     TEXT_WINDOW,
     TEXT_CODE,
     TEXT_MSG,
+    TEXT_METHOD,
     FAULT_TEXTS
 };
 
@@ -82,6 +86,7 @@ enum fault_number {
 struct fault {
     int64_t id;
     enum fault_kind kind;
+    enum realm realm; /* whose requests meet it */
     double probability;
     uint64_t seed;
     int64_t number[FAULT_NUMBERS];
@@ -109,20 +114,27 @@ const char *fault_number_name(enum fault_number number);
 struct fault fault_default(enum fault_kind kind, uint64_t seed);
 /* Parses and sets a number; false if the value is out of its range. */
 bool fault_set_number(struct fault *fault, enum fault_number number, const char *value);
+/* Can answers of the realm be spoilt so? */
+bool fault_fits(enum fault_kind kind, enum realm realm);
 bool fault_given(const struct fault *fault, enum fault_number number);
 bool fault_armed(const struct fault *fault);
 
 /* Takes over the fault; returns its id. */
 int64_t faults_arm(struct faults *faults, struct fault fault);
-/* The first armed fault that fires for this request; NULL if none. Good until the list changes. */
-const struct fault *faults_pick(struct faults *faults, const struct query *query,
-                                const char *query_text, bool page_mode);
+/* The first armed fault that fires for this request; NULL if none. Good until the list changes.
+ * `query` is NULL for all but the API. */
+const struct fault *faults_pick(struct faults *faults, const struct request *request,
+                                const struct query *query, bool page_mode);
 /* Disarms the fault with that id (0 = all); returns how many that were. */
 size_t faults_clear(struct faults *faults, int64_t id);
 void fault_free(struct fault *fault);
 
 /* spoil.c: turns the page into what the fault makes of it. */
 void spoil_page(const struct fault *fault, struct page *page);
+/* The same for a body that is no page, for the kinds that fit such. */
+void spoil_body(const struct fault *fault, struct buf *body);
+/* misbehave.c: makes the request's right answer into what the fault does. */
+void fault_answer(const struct fault *fault, struct request *request);
 /* Is there such a variant of this kind? */
 bool spoil_has_variant(enum fault_kind kind, const char *variant);
 

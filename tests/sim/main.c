@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <getopt.h>
+#include <microhttpd.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,9 @@
 struct options {
     const char *listen;
     const char *port_file;
+    const char *path_prefix;
+    const char *tls_cert;
+    const char *tls_key;
     int64_t port;
     int64_t nodes;
     int64_t seed;
@@ -36,6 +40,9 @@ static const struct option long_options[] = {
     {"non-compliant", required_argument, NULL, 'c'},
     {"base-time", required_argument, NULL, 'b'},
     {"offset-mode", required_argument, NULL, 'o'},
+    {"path-prefix", required_argument, NULL, 'P'},
+    {"tls-cert", required_argument, NULL, 'C'},
+    {"tls-key", required_argument, NULL, 'K'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -52,6 +59,9 @@ static void print_help(void)
          "  --non-compliant PERCENT  share that starts non_compliant (10)\n"
          "  --base-time MS           start of the first report times (1768435200000)\n"
          "  --offset-mode MODE       page or record: what offset means (page)\n"
+         "  --path-prefix PATH       what stands before every path but /sim/\n"
+         "  --tls-cert FILE          speak TLS with this certificate chain (PEM)\n"
+         "  --tls-key FILE           and this private key (PEM)\n"
          "  --help                   this text");
 }
 
@@ -75,6 +85,16 @@ static bool take_option(struct options *options, int option, const char *value)
         return parse_number(value, 0.0, 100.0, &options->non_compliant_percent);
     case 'b':
         return parse_int(value, 0, INT64_MAX / 2, &options->base_time_ms);
+    case 'P':
+        options->path_prefix = value;
+        return value[0] == '/' && value[strlen(value) - 1] != '/' && strcmp(value, "/sim") != 0 &&
+               strncmp(value, "/sim/", 5) != 0;
+    case 'C':
+        options->tls_cert = value;
+        return *value != '\0';
+    case 'K':
+        options->tls_key = value;
+        return *value != '\0';
     case 'o':
         options->page_mode = strcmp(value, "page") == 0;
         return options->page_mode || strcmp(value, "record") == 0;
@@ -99,6 +119,10 @@ static bool read_options(int argc, char **argv, struct options *options)
     }
     if (optind < argc) {
         fprintf(stderr, "coc-sim: unexpected argument: %s\n", argv[optind]);
+        return false;
+    }
+    if ((options->tls_cert == NULL) != (options->tls_key == NULL)) {
+        fputs("coc-sim: --tls-cert and --tls-key go together\n", stderr);
         return false;
     }
     return true;
@@ -173,19 +197,61 @@ static bool announce(const struct options *options, const union address *address
     return fflush(stdout) == 0;
 }
 
-static int serve(const struct options *options, const union address *address, int fd)
+/* Reads a file whole, as a text; false if it cannot. */
+static bool read_file(const char *path, struct buf *out)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return false;
+    }
+    size_t got = 0;
+    do {
+        got = fread(buf_reserve(out, 4097), 1, 4096, file);
+        out->len += got;
+    } while (got > 0);
+    bool good = ferror(file) == 0;
+    (void)fclose(file);
+    buf_add(out, "", 1);
+    return good;
+}
+
+/* The files that the options name; false, with a message, if TLS cannot be had. */
+static bool read_tls(const struct options *options, struct tls *tls)
+{
+    if (options->tls_cert == NULL) {
+        return true;
+    }
+    if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) {
+        fputs("coc-sim: this libmicrohttpd has no TLS\n", stderr);
+        return false;
+    }
+    if (!read_file(options->tls_cert, &tls->cert)) {
+        perror(options->tls_cert);
+        return false;
+    }
+    if (!read_file(options->tls_key, &tls->key)) {
+        perror(options->tls_key);
+        return false;
+    }
+    return true;
+}
+
+static int serve(const struct options *options, const union address *address, int fd,
+                 const struct tls *tls)
 {
     struct server *server = sim_calloc(1, sizeof *server);
     server->fleet.seed = (uint64_t)options->seed;
     server->fleet.base_time_ms = options->base_time_ms;
     server->fleet.non_compliant_percent = options->non_compliant_percent;
     server->fleet.page_mode = options->page_mode;
+    server->path_prefix = options->path_prefix;
+    server_reset(server);
     fleet_make(&server->fleet, (size_t)options->nodes);
     (void)order_get(&server->fleet);
     int status = EX_IOERR;
     if (!announce(options, address)) {
         close(fd);
-    } else if (server_run(server, fd)) {
+    } else if (server_run(server, fd, tls->cert.len > 0 ? tls : NULL)) {
         status = EXIT_SUCCESS;
     } else {
         fputs("coc-sim: cannot start the server\n", stderr);
@@ -199,6 +265,7 @@ int main(int argc, char **argv)
 {
     struct options options = {
         .listen = "127.0.0.1",
+        .path_prefix = "",
         .seed = 1,
         .base_time_ms = DEFAULT_BASE_TIME_MS,
         .non_compliant_percent = 10.0,
@@ -221,10 +288,19 @@ int main(int argc, char **argv)
         perror("coc-sim: signals");
         return EX_OSERR;
     }
-    int fd = open_port(&address, size);
-    if (fd < 0) {
-        perror("coc-sim: cannot listen");
-        return EX_IOERR;
+    struct tls tls = {0};
+    int status = EX_IOERR;
+    if (read_tls(&options, &tls)) {
+        int fd = open_port(&address, size);
+        if (fd >= 0) {
+            status = serve(&options, &address, fd, &tls);
+        } else {
+            perror("coc-sim: cannot listen");
+        }
+    } else {
+        status = EX_NOINPUT;
     }
-    return serve(&options, &address, fd);
+    buf_free(&tls.cert);
+    buf_free(&tls.key);
+    return status;
 }

@@ -8,11 +8,39 @@
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 const char *request_query(const struct request *request)
 {
     const char *mark = strchr(request->target, '?');
     return mark != NULL ? mark + 1 : "";
+}
+
+const char *request_header(const struct request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+struct count_context {
+    const char *name;
+    size_t count;
+};
+
+static enum MHD_Result count_header(void *cls, enum MHD_ValueKind kind, const char *name,
+                                    const char *value)
+{
+    struct count_context *context = cls;
+    (void)kind;
+    (void)value;
+    context->count += strcasecmp(name, context->name) == 0;
+    return MHD_YES;
+}
+
+size_t request_header_count(const struct request *request, const char *name)
+{
+    struct count_context context = {name, 0};
+    (void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND, count_header, &context);
+    return context.count;
 }
 
 const char *request_param(const struct request *request, const char *name)
@@ -89,6 +117,27 @@ void answer_api_error(struct answer *answer, unsigned status, const char *code, 
     buf_str(&answer->body, "}");
 }
 
+void answer_realm_error(struct answer *answer, enum realm realm, unsigned status, const char *code,
+                        const char *message)
+{
+    if (realm == REALM_API) {
+        answer_api_error(answer, status, code, message);
+        return;
+    }
+    answer->status = status;
+    answer->body.len = 0;
+    if (realm == REALM_IAM) {
+        buf_printf(&answer->body, "{\"error\":{\"code\":%u,\"message\":", status);
+        buf_json_str(&answer->body, message);
+        buf_printf(&answer->body, ",\"title\":\"%s\"}}", status_title(status));
+    } else {
+        free(answer->content_type);
+        answer->content_type = sim_strdup("text/html; charset=UTF-8");
+        buf_printf(&answer->body, "<html><head><title>%u %s</title></head><body>%s</body></html>\n",
+                   status, status_title(status), message);
+    }
+}
+
 void answer_error(struct answer *answer, unsigned status, const char *message)
 {
     answer->status = status;
@@ -104,6 +153,7 @@ void answer_free(struct answer *answer)
     free(answer->content_type);
     free(answer->retry_after);
     free(answer->location);
+    free(answer->subject_token);
     *answer = (struct answer){0};
 }
 
@@ -132,4 +182,45 @@ void api_error_for(unsigned status, const char **code, const char **message)
             *message = known[i].message;
         }
     }
+}
+
+const char *status_title(unsigned status)
+{
+    static const struct {
+        unsigned status;
+        const char *title;
+    } titles[] = {
+        {400, "Bad Request"},         {401, "Unauthorized"},
+        {403, "Forbidden"},           {404, "Not Found"},
+        {405, "Method Not Allowed"},  {413, "Request Entity Too Large"},
+        {429, "Too Many Requests"},   {500, "Internal Server Error"},
+        {503, "Service Unavailable"},
+    };
+    for (size_t i = 0; i < sizeof titles / sizeof *titles; i++) {
+        if (titles[i].status == status) {
+            return titles[i].title;
+        }
+    }
+    return "Error";
+}
+
+static const char *const realm_names[REALMS] = {
+    [REALM_CONTROL] = "control",
+    [REALM_API] = "api",
+    [REALM_IAM] = "iam",
+    [REALM_METADATA] = "metadata",
+};
+
+const char *realm_name(enum realm realm)
+{
+    return realm_names[realm];
+}
+
+enum realm realm_find(const char *name)
+{
+    unsigned i = REALM_API;
+    while (i < REALMS && strcmp(realm_names[i], name) != 0) {
+        i++;
+    }
+    return (enum realm)i;
 }

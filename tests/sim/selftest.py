@@ -1,16 +1,22 @@
 """Checks coc-sim against the API's documentation and its own README. Run by pytest; COC_SIM names the program."""
 
+import datetime
+import gzip
+import hashlib
+import hmac
 import http.client
 import json
 import os
 import re
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import threading
 import time
 import urllib.parse
+import zlib
 
 import pytest
 
@@ -25,9 +31,10 @@ SEVERITIES = ("critical", "high", "informational", "low", "medium", "unspecified
 
 
 class Sim:
-    """A running coc-sim."""
+    """A running coc-sim; with `tls` (a client's context) it is spoken to over TLS."""
 
-    def __init__(self, directory, *options):
+    def __init__(self, directory, *options, host="127.0.0.1", tls=None):
+        self.host, self.tls = host, tls
         port_file = os.path.join(str(directory), "port")
         if os.path.exists(port_file):
             os.unlink(port_file)
@@ -43,18 +50,23 @@ class Sim:
         assert errors == b""
         assert self.process.returncode == 0
 
-    def request(self, method, path, parameters=(), body=None):
+    def link(self, timeout=20):
+        link = socket.create_connection((self.host, self.port), timeout=timeout)
+        return self.tls.wrap_socket(link, server_hostname=self.host) if self.tls else link
+
+    def request(self, method, path, parameters=(), body=None, headers=None):
         pairs = list(parameters.items()) if isinstance(parameters, dict) else list(parameters)
         target = path + ("?" + urllib.parse.urlencode(pairs) if pairs else "")
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = (http.client.HTTPSConnection(self.host, self.port, timeout=20, context=self.tls) if self.tls
+                      else http.client.HTTPConnection(self.host, self.port, timeout=20))
         try:
-            connection.request(method, target, body=body)
+            connection.request(method, target, body=body, headers=headers or {})
             answer = connection.getresponse()
             return answer.status, dict(answer.getheaders()), answer.read()
         finally:
             connection.close()
 
-    def control(self, path, body=None, **parameters):
+    def control(self, path, /, body=None, **parameters):
         pairs = []
         for key, value in parameters.items():
             pairs += [(key, one) for one in (value if isinstance(value, list) else [value])]
@@ -91,7 +103,7 @@ class Sim:
     def raw(self, query="limit=10", keep=False):
         """Headers, body and how the connection ended: 'eof' or 'reset'. With `keep` only a fault can end it."""
         close = "" if keep else "Connection: close\r\n"
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as link:
+        with self.link(10) as link:
             link.sendall(f"GET {PATH}?{query} HTTP/1.1\r\nHost: sim\r\n{close}\r\n".encode())
             data, end = b"", "eof"
             try:
@@ -111,8 +123,8 @@ def start_sim(tmp_path):
     """Starts simulators of a test's own; none outlives the test."""
     started = []
 
-    def start(*options):
-        started.append(Sim(tmp_path, *options))
+    def start(*options, **how):
+        started.append(Sim(tmp_path, *options, **how))
         return started[-1]
 
     yield start
@@ -173,7 +185,7 @@ def test_stops_with_requests_waiting(start):
 @pytest.mark.parametrize("options", [
     ["--nodes", "1000001"], ["--nodes", "x"], ["--nodes", "-1"], ["--port", "65536"], ["--offset-mode", "both"],
     ["--non-compliant", "101"], ["--non-compliant", "nan"], ["--listen", "localhost"], ["--colour"], ["extra"],
-    ["--nodes"],
+    ["--nodes"], ["--path-prefix", "x"], ["--path-prefix", "/x/"], ["--path-prefix", "/sim"], ["--tls-cert", "x"], ["--tls-key", "x"],
 ])
 def test_bad_options(options):
     done = subprocess.run([PROGRAM, *options], capture_output=True, timeout=20, check=False)
@@ -187,6 +199,19 @@ def test_help_names_every_option():
     with open(readme, encoding="utf-8") as file:
         documented = set(re.findall(r"^\| `(--[a-z-]+)", file.read(), re.M))
     assert documented == set(re.findall(r"^  (--[a-z-]+)", text, re.M))
+
+
+def test_path_prefix(start):
+    sim = start("--nodes", "3", "--path-prefix", "/gate/a")
+    assert sim.request("GET", PATH)[0] == 404 and sim.request("GET", "/gate/ab" + PATH)[0] == 404
+    assert sim.request("GET", "/gate/a/sim/state")[0] == 404
+    assert sim.request("GET", "/gate/a" + PATH)[0] == 200
+    assert sim.request("GET", "/gate/a/openstack/latest/securitykey")[0] == 200
+    sim.control("auth", mode="aksk", access_key="AKTEST", secret_key="secret+/key")
+    target = "/gate/a" + PATH + "?limit=1"
+    assert ask(sim, signed(sim, target), target)[0] == 200
+    assert ask(sim, signed(sim, PATH + "?limit=1"), target)[1][2] == "signature"
+    sim.stop()
 
 
 # The API -----------------------------------------------------------------------------------------
@@ -912,7 +937,7 @@ def test_first_matching_fault_wins(sim):
     second = sim.control("fault", kind="status", status=502, times=0)["fault"]
     assert statuses(sim, 1, 1) == [501, 502]
     faults = {fault["fault"]: fault for fault in sim.get("state")["faults"]}
-    assert faults[first] == {"fault": first, "kind": "status", "matched": 1, "fired": 1, "times": 1, "armed": False}
+    assert faults[first] == {"fault": first, "kind": "status", "path": "api", "matched": 1, "fired": 1, "times": 1, "armed": False}
     assert faults[second]["fired"] == 1 and faults[second]["armed"]
     assert sim.control("fault/clear", fault=second) == {"cleared": 1}
     assert statuses(sim, 1) == [200]
@@ -925,7 +950,7 @@ def test_every_documented_kind_can_be_armed(sim):
     with open(readme, encoding="utf-8") as file:
         text = file.read()
     kinds = re.findall(r"^\| `([a-z_0-9]+)` \|", text.partition("| kind |")[2], re.M)
-    assert len(kinds) == 34
+    assert len(kinds) == 36
     for kind in kinds:
         sim.control("fault", kind=kind)
     for kind, variants in (("wrong_types", WRONG_TYPES), ("huge_numbers", HUGE_NUMBERS)):
@@ -943,3 +968,649 @@ def test_client_that_goes_away(sim):
     time.sleep(0.6)
     assert sim.get("state")["api_active"] == 0
     assert sim.page()["count"] == 250
+
+
+# Authentication ----------------------------------------------------------------------------------
+
+AK, SK = "AKTEST", "secret+/key"
+KEY = {"mode": "aksk", "access_key": AK, "secret_key": SK}
+
+
+def basic_time(seconds):
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+
+
+def quote(text):
+    return urllib.parse.quote(text, safe="-_.~")
+
+
+def signature(secret, method, target, headers, names, body=b""):
+    """SDK-HMAC-SHA256 as the signing guide has it."""
+    path, _, query = target.partition("?")
+    segments = [quote(urllib.parse.unquote_to_bytes(part)) for part in path.split("/")]
+    uri = "/".join(segments)
+    pairs = sorted(urllib.parse.parse_qsl(query, keep_blank_values=True, errors="surrogateescape"))
+    lower = {name.lower(): value.strip() for name, value in headers.items()}
+    canonical = "\n".join([
+        method, uri if uri.endswith("/") else uri + "/",
+        "&".join(f"{quote(name)}={quote(value)}" for name, value in pairs),
+        "".join(f"{name}:{lower[name]}\n" for name in names), ";".join(names), hashlib.sha256(body).hexdigest()])
+    text = f"SDK-HMAC-SHA256\n{lower['x-sdk-date']}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def signed(sim, target=PATH, access=AK, secret=SK, names=("host", "x-sdk-date"), when=None, extra=None, body=b"",
+           date=None):
+    """Headers of a signed GET; `names` are the headers that it signs."""
+    headers = {"Host": f"127.0.0.1:{sim.port}", "X-Sdk-Date": date or basic_time(when or time.time()),
+               **(extra or {})}
+    value = signature(secret, "GET", target, headers, names, body)
+    headers["Authorization"] = f"SDK-HMAC-SHA256 Access={access}, SignedHeaders={';'.join(names)}, Signature={value}"
+    return headers
+
+
+def ask(sim, headers, target=PATH, body=None):
+    """Status and error of a request, and what the log says of its authentication."""
+    status, _, text = sim.request("GET", target, body=body, headers=headers)
+    answer = json.loads(text)
+    return status, (answer.get("error_code"), answer.get("error_msg", ""), sim.get("requests")["requests"][-1]["auth"])
+
+
+def refused(sim, status, code, message, reason, headers, target=PATH):
+    got, (got_code, got_message, got_reason) = ask(sim, headers, target)
+    assert (got, got_code, got_reason) == (status, code, reason)
+    assert message in got_message
+    if code == "APIGW.0301":
+        assert got_message.startswith("Incorrect IAM authentication information: ")
+
+
+def test_known_signatures():
+    """The test's own signer against published values: one of the vendor's SDK, one of its signing guide."""
+    value = signature("SecretKey", "GET", "/path?limit=1", {"X-Sdk-Date": "20060102T150405Z"}, ["x-sdk-date"])
+    assert value == "5a2ce64c865e0e6046321c6f3d5a77ba8413eeaf355c3166c03d58d02ac79624"
+    text = ("SDK-HMAC-SHA256\n20191115T033655Z\n"
+            "b25362e603ee30f4f25e7858e8a7160fd36e803bb2dfe206278659d71a9bcd7a")
+    key = b"MFyfvK41ba2giqM7Uio6PznpdUKGpownRZlmVmHc"
+    assert (hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+            == "7be6668032f70418fcc22abc52071e57aff61b84a1d2381bb430d6870f4f6ebe")
+
+
+@pytest.mark.parametrize("query", [
+    "", "?limit=1", "?limit=2&offset=1", "?name=a%20b", "?name=a+b", "?name=", "?name", "?ip=fe80%3A%3A1", "?ip=fe80::1",
+    "?name=%E7%94%9F%E4%BA%A7", "?name=Zo\u00e9~-_.%2a", "?b=2&a=9&b=1&B=3", "?name=a%3db%26c&x=/", "?&&limit=1&",
+    "?name=%zz%4", "?x=a=b",
+])
+def test_signature_is_verified(sim, query):
+    sim.control("auth", **KEY)
+    wire = urllib.parse.quote(PATH + query, safe="/?&=%+:~")
+    headers = signed(sim, wire)
+    assert ask(sim, headers, wire) == (200, (None, "", "ok"))
+    headers["Authorization"] = headers["Authorization"][:-1] + ("0" if headers["Authorization"][-1] != "0" else "1")
+    refused(sim, 401, "APIGW.0301", "verify aksk signature fail", "signature", headers, wire)
+
+
+def test_signed_headers_are_the_clients_choice(sim):
+    sim.control("auth", **KEY)
+    assert ask(sim, signed(sim, names=["x-sdk-date"]))[0] == 200
+    extra = {"X-Domain-Id": " d1 ", "Accept": "a, b", "X-Project-Id": ""}
+    assert ask(sim, signed(sim, names=["accept", "host", "x-domain-id", "x-project-id", "x-sdk-date"],
+                           extra=extra))[0] == 200
+    assert ask(sim, signed(sim, extra=extra))[0] == 200
+    for names in (["x-sdk-date", "host"], ["host", "host", "x-sdk-date"]):
+        refused(sim, 401, "APIGW.0301", "verify aksk", "signed_headers", signed(sim, names=names))
+    headers = signed(sim)
+    headers["Authorization"] = headers["Authorization"].replace("=host;", "=Host;")
+    refused(sim, 401, "APIGW.0301", "verify aksk", "signed_headers", headers)
+    headers["Authorization"] = headers["Authorization"].replace("=Host;", "=absent;host;")
+    refused(sim, 401, "APIGW.0301", "verify aksk", "signed_headers", headers)
+    headers = signed(sim)
+    headers["Host"] = "other"
+    refused(sim, 401, "APIGW.0301", "verify aksk", "signature", headers)
+    refused(sim, 401, "APIGW.0301", "verify aksk", "signature", signed(sim), PATH + "?limit=3")
+
+
+def test_signature_covers_the_body(sim):
+    sim.control("auth", **KEY)
+    assert ask(sim, signed(sim, body=b"abc"), body=b"abc")[0] == 200
+    assert ask(sim, signed(sim, body=b"abc"), body=b"abd")[0] == 401
+
+
+@pytest.mark.parametrize("header", [
+    "", "Basic eDp5", "SDK-HMAC-SHA256", "SDK-HMAC-SHA256 Access=AKTEST", "SDK-HMAC-SHA256 Access=, SignedHeaders=a, "
+    "Signature=b", "SDK-HMAC-SHA512 Access=AKTEST, SignedHeaders=host;x-sdk-date, Signature=0",
+    "SDK-HMAC-SHA256 Access=AKTEST, SignedHeaders=host;x-sdk-date, Signature=0, More=1", "\u00ff" * 3000,
+], ids=range(8))
+def test_authorization_that_cannot_be_read(sim, header):
+    sim.control("auth", **KEY)
+    refused(sim, 401, "APIGW.0301", "verify aksk", "bad_authorization", {"Authorization": header.encode("latin-1")})
+    refused(sim, 401, "APIGW.0301", "x-auth-token not found", "no_authorization", {})
+    assert sim.get("state")["auth"]["refused"] == 2
+
+
+def test_unknown_key(sim):
+    sim.control("auth", **KEY)
+    refused(sim, 401, "APIGW.0301", "ak:OTHER,err:ak not exist", "unknown_key", signed(sim, access="OTHER"))
+    refused(sim, 401, "APIGW.0301", "verify aksk", "signature", signed(sim, secret="no"))
+
+
+def test_skew(sim):
+    sim.control("auth", **KEY)
+    now = time.time()
+    for off in (-890, 890):
+        assert ask(sim, signed(sim, when=now + off))[0] == 200
+    for off in (-910, 910):
+        headers = signed(sim, when=now + off)
+        refused(sim, 401, "APIGW.0303", f"signature expired, signature time:{headers['X-Sdk-Date']},server time:2",
+                "expired", headers)
+    sim.control("clock", offset_ms=-910000)
+    assert ask(sim, signed(sim, when=now - 910))[0] == 200
+    for date in ("20260230T000000Z", "20260101T000000", "x"):
+        refused(sim, 401, "APIGW.0301", "verify aksk", "bad_date", signed(sim, date=date))
+    headers = signed(sim)
+    headers["Authorization"] = headers["Authorization"].replace(";x-sdk-date", "")
+    refused(sim, 401, "APIGW.0301", "verify aksk", "no_date", headers)
+
+
+def test_clock(sim):
+    def date_error(headers):
+        date = datetime.datetime.strptime(headers["Date"], "%a, %d %b %Y %H:%M:%S GMT")
+        return date.replace(tzinfo=datetime.timezone.utc).timestamp() - time.time()
+
+    assert -3 < date_error(sim.request("GET", PATH)[1]) < 2
+    for offset in (-7200000, 86400000):
+        answer = sim.control("clock", offset_ms=offset)
+        assert abs(answer["server_ms"] / 1000 - time.time() - offset / 1000) < 2
+        for path in (PATH, "/sim/state", "/no", "/openstack/latest/securitykey"):
+            _, headers, _ = sim.request("GET", path)
+            assert -3 < date_error(headers) - offset / 1000 < 2
+    state = sim.get("state")
+    assert state["clock_offset_ms"] == 86400000
+    assert len(re.findall(r"(?im)^date:", sim.raw()[0])) == 1
+
+
+def test_security_token(sim):
+    sim.control("auth", **KEY, security_token="T1")
+    names = ["host", "x-sdk-date", "x-security-token"]
+    assert ask(sim, signed(sim, names=names, extra={"X-Security-Token": "T1"}))[0] == 200
+    refused(sim, 401, "APIGW.0301", "decrypt token fail", "security_token", signed(sim))
+    refused(sim, 401, "APIGW.0301", "decrypt token fail", "security_token",
+            signed(sim, names=names, extra={"X-Security-Token": "T2"}))
+    refused(sim, 401, "APIGW.0301", "verify aksk", "security_token_unsigned",
+            signed(sim, extra={"X-Security-Token": "T1"}))
+    sim.control("auth", **KEY)
+    refused(sim, 401, "APIGW.0301", "decrypt token fail", "security_token",
+            signed(sim, names=names, extra={"X-Security-Token": "T1"}))
+
+
+def test_domain_and_project(sim):
+    sim.control("auth", **KEY, domain_id="d1", project_id="p1")
+    right = {"X-Domain-Id": "d1", "X-Project-Id": "p1"}
+    assert ask(sim, signed(sim, extra=right))[0] == 200
+    refused(sim, 403, "APIGW.0302", "", "domain_id", signed(sim, extra={**right, "X-Domain-Id": "d2"}))
+    refused(sim, 403, "APIGW.0302", "", "project_id", signed(sim, extra={"X-Domain-Id": "d1"}))
+    assert sim.get("state")["auth"]["keys"] == [{"access_key": AK, "failures": 0, "locked": False}]
+
+
+def test_lock(sim):
+    sim.control("auth", **KEY)
+
+    def key():
+        return next(key for key in sim.get("state")["auth"]["keys"] if key["access_key"] == AK)
+
+    for count in range(1, 6):
+        refused(sim, 401, "APIGW.0301", "verify", "signature", signed(sim, secret="no"))
+        assert key() == {"access_key": AK, "failures": count, "locked": False}
+    assert ask(sim, signed(sim))[0] == 200
+    assert key()["failures"] == 0
+    for _ in range(6):
+        refused(sim, 401, "APIGW.0301", "verify", "signature", signed(sim, secret="no"))
+    assert key() == {"access_key": AK, "failures": 6, "locked": True}
+    refused(sim, 401, "APIGW.0301", "AK access failed to reach the limit,forbidden", "locked", signed(sim))
+    refused(sim, 401, "APIGW.0301", "not exist", "unknown_key", signed(sim, access="OTHER"))
+    sim.control("clock", offset_ms=290000)
+    refused(sim, 401, "APIGW.0301", "reach the limit", "locked", signed(sim))
+    sim.control("clock", offset_ms=301000)
+    assert ask(sim, signed(sim, when=time.time() + 301))[0] == 200
+    assert key() == {"access_key": AK, "failures": 0, "locked": False}
+    for i in range(100):
+        ask(sim, signed(sim, access=f"K{i}"))
+    assert len(sim.get("state")["auth"]["keys"]) == 64
+
+
+def test_refusals_come_first_and_show_no_secret(sim):
+    sim.control("auth", **KEY)
+    sim.control("fault", kind="reset", times=0)
+    refused(sim, 401, "APIGW.0301", "verify", "signature", signed(sim, PATH + "?limit=x", secret="no"),
+            PATH + "?limit=x")
+    assert sim.get("state")["faults"][0]["matched"] == 0
+    headers = signed(sim)
+    for path in ("/sim/state", "/sim/requests"):
+        text = sim.request("GET", path)[2].decode()
+        assert SK not in text and headers["Authorization"][-64:] not in text
+    sim.control("auth", mode="none")
+    sim.control("fault/clear")
+    assert ask(sim, {}) == (200, (None, "", None))
+
+
+# IAM ---------------------------------------------------------------------------------------------
+
+TOKENS = "/v3/auth/tokens"
+JSON_TYPE = {"Content-Type": "application/json;charset=utf8"}
+
+
+def login_body(password="p\u00e4ss\"", scope=None, **changes):
+    user = {"name": "watch", "password": password, "domain": {"name": "acme"}}
+    return {"auth": {"identity": {"methods": ["password"], "password": {"user": user}, **changes},
+                     "scope": {"domain": {"name": "acme"}} if scope is None else scope}}
+
+
+def login(sim, body=None, target=TOKENS, headers=None):
+    data = body if isinstance(body, bytes) else json.dumps(body or login_body()).encode()
+    status, got, text = sim.request("POST", target, body=data, headers=JSON_TYPE if headers is None else headers)
+    assert got["X-IAM-Trace-Id"]
+    return status, got, json.loads(text)
+
+
+@pytest.fixture(name="user")
+def iam_user(sim):
+    return sim.control("iam/user", domain="acme", user="watch", password='p\u00e4ss"', project="eu")
+
+
+def iso_seconds(text):
+    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(
+        tzinfo=datetime.timezone.utc).timestamp()
+
+
+def test_iam_gives_tokens(sim, user):
+    sim.control("auth", mode="token")
+    seen = set()
+    for scope in ({"domain": {"name": "acme"}}, {"domain": {"id": user["domain_id"]}}, {"project": {"name": "eu"}},
+                  {"project": {"id": user["project_id"]}}):
+        for target in (TOKENS, TOKENS + "?nocatalog=true"):
+            status, headers, answer = login(sim, login_body(scope=scope), target)
+            assert status == 201
+            token = answer["token"]
+            assert abs(iso_seconds(token["expires_at"]) - time.time() - 86400) < 3
+            assert (len(token["catalog"]) > 0) == (target == TOKENS)
+            assert token["user"]["name"] == "watch" and list(scope)[0] in token
+            assert 3000 < len(headers["X-Subject-Token"]) < 4000
+            seen.add(headers["X-Subject-Token"])
+            assert ask(sim, {"X-Auth-Token": headers["X-Subject-Token"]}) == (200, (None, "", "ok"))
+    assert len(seen) == 8
+    state = sim.get("state")["iam"]
+    assert state == {"requests": 8, "refused": 0, "users": 1, "issued": 8, "valid": 8}
+    log = sim.get("requests")["requests"]
+    assert (log[0]["path"], log[0]["status"], log[0]["auth"]) == ("iam", 201, None)
+    assert not any(token in json.dumps(log) for token in seen)
+
+
+def test_tokens_end(sim, user):
+    assert user["project"] == "eu"
+    sim.control("auth", mode="token", domain_id="d1")
+    refused(sim, 401, "APIGW.0301", "x-auth-token not found", "no_token", {})
+    for text in ("x", "MIISim" + "A" * 3166, "M" * 4000):
+        refused(sim, 401, "APIGW.0301", "decrypt token fail", "unknown_token", {"X-Auth-Token": text})
+    sim.control("iam", ttl_ms=60000)
+    first = {"X-Auth-Token": login(sim)[1]["X-Subject-Token"]}
+    assert ask(sim, first)[0] == 200
+    assert ask(sim, {**first, "X-Domain-Id": "d1"})[0] == 200
+    refused(sim, 403, "APIGW.0302", "", "domain_id", {**first, "X-Domain-Id": "d2"})
+    refused(sim, 401, "APIGW.0301", "decrypt token fail", "unknown_token",
+            {"X-Auth-Token": first["X-Auth-Token"][:-1] + "!"})
+    sim.control("clock", offset_ms=61000)
+    refused(sim, 401, "APIGW.0307", "The token must be updated", "token_expired", first)
+    second = {"X-Auth-Token": login(sim)[1]["X-Subject-Token"]}
+    assert ask(sim, second)[0] == 200
+    assert sim.control("iam/revoke") == {"revoked": 1}
+    refused(sim, 401, "APIGW.0307", "The token must be updated", "token_revoked", second)
+    sim.control("clear")
+    sim.control("auth", mode="token")
+    refused(sim, 401, "APIGW.0301", "decrypt token fail", "unknown_token", second)
+
+
+def iam_refused(sim, status, title, *arguments, **named):
+    got, headers, answer = login(sim, *arguments, **named)
+    assert got == status and "X-Subject-Token" not in headers
+    assert set(answer) == {"error"} and set(answer["error"]) == {"code", "message", "title"}
+    assert (answer["error"]["code"], answer["error"]["title"]) == (status, title)
+
+
+@pytest.mark.usefixtures("user")
+def test_iam_refuses(sim):
+    iam_refused(sim, 401, "Unauthorized", login_body(password="no"))
+    for scope in ({"domain": {"name": "other"}}, {"domain": {"id": "0"}}, {"project": {"name": "acme"}},
+                  {"project": {"id": "0"}}):
+        iam_refused(sim, 401, "Unauthorized", login_body(scope=scope))
+    for body in (b"", b"{}", b"[]", b"{", b"\xff", b"null", json.dumps(login_body()).encode() + b"x",
+                 json.dumps(login_body()).encode()[:-1], b"[" * 1000, b" " * 70000 + b"{}"):
+        iam_refused(sim, 400, "Bad Request", body)
+    for wrong in (login_body(scope={}), login_body(scope={"domain": {}}), login_body(methods=["token"]),
+                  login_body(methods=["password", "totp"]), login_body(methods="password"), login_body(password=1),
+                  login_body(scope={"domain": {"name": "acme"}, "project": {"name": "eu"}}),
+                  login_body(password={"user": {"name": "watch", "password": "x"}})):
+        iam_refused(sim, 400, "Bad Request", wrong)
+    for headers in ({}, {"Content-Type": "text/plain"}):
+        iam_refused(sim, 400, "Bad Request", headers=headers)
+    sim.control("iam/user", domain="acme", user="watch", password='p\u00e4ss"', forbidden=1)
+    iam_refused(sim, 403, "Forbidden")
+    assert sim.request("GET", TOKENS)[0] == 405
+    assert sim.request("POST", "/sim/iam/user", {"domain": "a", "user": "b"})[0] == 400
+
+
+@pytest.mark.usefixtures("user")
+@pytest.mark.parametrize("text,status", [
+    ("p\u00e4ss\\\"", 201), ("p\\u00e4ss\\u0022", 201), ("p\\u00E4ss\\\"", 201), ("p\\xe4ss", 400),
+    ("p\\ud83d\\ude00", 401), ("p\\ud83d", 400), ("p\\ude00", 400), ("p\\u0000", 400), ("p\n", 400), ("p\\n\\/", 401),
+    ("\U0001f600", 401),
+])
+def test_iam_reads_json_strictly(sim, text, status):
+    body = json.dumps(login_body(password="@")).replace("@", text).encode()
+    assert login(sim, body)[0] == status
+    for bad in (b'{"a":01}', b'{"a":1.}', b'{"a":tru}', b'{"a":1,}', b'{"a" 1}', b'{"a":1}{', b'{"a":"\xc3("}',
+                b'{"a":"\xed\xa0\x80"}', b'{"a":1,"a":1}', b'{"a":"'):
+        status, _, answer = login(sim, bad)
+        assert status == 400 and "not valid JSON" in answer["error"]["message"], bad
+    for good in (b' { "a" : [ 1 , -0.5e+3 , true , null , { } , [ ] ] } ', b"0"):
+        assert "not valid JSON" not in login(sim, good)[2]["error"]["message"], good
+
+
+# The metadata service ----------------------------------------------------------------------------
+
+META_TOKEN, META_KEY = "/meta-data/latest/api/token", "/openstack/latest/securitykey"
+TTL = "X-Metadata-Token-Ttl-Seconds"
+
+
+def credential_of(sim, **headers):
+    status, got, text = sim.request("GET", META_KEY, headers={k.replace("_", "-"): v for k, v in headers.items()})
+    assert (status, got["Content-Type"]) == (200, "application/json")
+    answer = json.loads(text)
+    assert set(answer) == {"credential"} and set(answer["credential"]) == {
+        "access", "secret", "securitytoken", "expires_at"}
+    return answer["credential"]
+
+
+def ask_with(sim, credential):
+    return ask(sim, signed(sim, access=credential["access"], secret=credential["secret"],
+                           names=["host", "x-sdk-date", "x-security-token"],
+                           extra={"X-Security-Token": credential["securitytoken"]},
+                           when=sim.get("state")["server_ms"] / 1000))
+
+
+def test_metadata_credentials_are_good(sim):
+    sim.control("auth", mode="aksk")
+    first = credential_of(sim)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", first["expires_at"])
+    assert credential_of(sim) == first
+    assert ask_with(sim, first) == (200, (None, "", "ok"))
+    refused(sim, 401, "APIGW.0301", "decrypt token fail", "security_token",
+            signed(sim, access=first["access"], secret=first["secret"]))
+    sim.control("metadata/rotate")
+    second = credential_of(sim)
+    assert not set(second.values()) - {second["expires_at"]} & set(first.values())
+    assert ask_with(sim, first)[0] == 200 and ask_with(sim, second)[0] == 200
+    sim.control("metadata/rotate", revoke=1)
+    assert ask_with(sim, first)[1][2] == "unknown_key" and ask_with(sim, second)[1][2] == "unknown_key"
+    assert ask_with(sim, credential_of(sim))[0] == 200
+
+
+def test_metadata_lifetime(sim):
+    sim.control("auth", mode="aksk")
+    sim.control("metadata", ttl_ms=600000, renew_before_ms=60000, fractional=1)
+    first = credential_of(sim)
+    assert re.fullmatch(r".*T\d\d:\d\d:\d\d\.\d{6}Z", first["expires_at"])
+    assert abs(iso_seconds(first["expires_at"]) - time.time() - 600) < 3
+    sim.control("clock", offset_ms=500000)
+    assert credential_of(sim) == first
+    sim.control("clock", offset_ms=545000)
+    second = credential_of(sim)
+    assert second["access"] != first["access"] and ask_with(sim, first)[0] == 200
+    sim.control("clock", offset_ms=605000)
+    assert ask_with(sim, first)[1][2] == "security_token_expired"
+    assert ask_with(sim, second)[0] == 200
+
+
+def test_metadata_tokens(sim):
+    settings = sim.control("metadata", token_required=1)
+    assert settings["token_required"] is True and settings["ttl_ms"] == 86400000
+    assert sim.request("GET", META_KEY)[0] == 401
+    for value in (None, "0", "21601", "x", ""):
+        assert sim.request("PUT", META_TOKEN, headers={TTL: value} if value is not None else {})[0] == 400
+    status, headers, text = sim.request("PUT", META_TOKEN, headers={TTL: "60"})
+    assert (status, headers["Content-Type"], len(text)) == (200, "text/plain", 56)
+    token = text.decode()
+    assert credential_of(sim, X_Metadata_Token=token)
+    for bad in (token[:-1] + "!", "x", ""):
+        assert sim.request("GET", META_KEY, headers={"X-Metadata-Token": bad})[0] == 401
+    sim.control("clock", offset_ms=61000)
+    assert sim.request("GET", META_KEY, headers={"X-Metadata-Token": token})[0] == 401
+    token = sim.request("PUT", META_TOKEN, headers={TTL: "21600"})[2].decode()
+    assert credential_of(sim, X_Metadata_Token=token)
+    sim.control("metadata/forget")
+    assert sim.request("GET", META_KEY, headers={"X-Metadata-Token": token})[0] == 401
+    for status in (404, 405, 503):
+        sim.control("metadata", put_status=status, token_required=0)
+        assert sim.request("PUT", META_TOKEN, headers={TTL: "60"})[0] == status
+        assert credential_of(sim)
+    sim.control("metadata", agency=0)
+    status, _, text = sim.request("GET", META_KEY)
+    assert status == 401 and b"Please configure Cloud Service Agency first" in text
+    state = sim.get("state")["metadata"]
+    assert (state["token_requests"], state["key_requests"], state["put_status"]) == (10, 12, 503)
+    log = sim.get("requests")["requests"]
+    assert {entry["path"] for entry in log} == {"metadata"} and log[0]["auth"] == "no_token"
+    assert token not in json.dumps(log)
+
+
+# Faults of the other paths, gzip, TLS, IPv6 -------------------------------------------------------
+
+
+def exchange(sim, text):
+    """What comes back for a request as text, and how the connection ended."""
+    with sim.link(10) as link:
+        link.sendall(text.encode())
+        data, end = b"", "eof"
+        try:
+            while piece := link.recv(65536):
+                data += piece
+        except ConnectionResetError:
+            end = "reset"
+    head, _, body = data.partition(b"\r\n\r\n")
+    return head.decode("latin-1"), body, end
+
+
+def post_login(sim, close=True):
+    body = json.dumps(login_body())
+    return exchange(sim, f"POST {TOKENS} HTTP/1.1\r\nHost: sim\r\nContent-Type: application/json\r\n"
+                         f"{'Connection: close' if close else 'X: y'}\r\nContent-Length: {len(body)}\r\n\r\n{body}")
+
+
+def get_key(sim, close=True):
+    return exchange(sim, f"GET {META_KEY} HTTP/1.1\r\nHost: sim\r\n{'Connection: close' if close else 'X: y'}\r\n\r\n")
+
+
+@pytest.mark.usefixtures("user")
+@pytest.mark.parametrize("path,send", [("iam", post_login), ("metadata", get_key)])
+def test_faults_of_iam_and_metadata(sim, path, send):
+    def spoil(kind, close=True, **parameters):
+        sim.control("fault", kind=kind, path=path, **parameters)
+        got = send(sim, close)
+        assert sim.get("state")["faults"][-1]["fired"] == 1
+        return got
+
+    assert sim.page()["count"] == 250
+    fair, whole, _ = send(sim)
+    assert json.loads(whole)
+    head, body, _ = spoil("status", status=503, retry_after="2")
+    assert head.startswith("HTTP/1.1 503") and "Retry-After: 2" in head and "X-Subject-Token" not in head
+    if path == "iam":
+        assert json.loads(body)["error"]["code"] == 503
+    head, body, _ = spoil("status", status=500, body='{"x":1}')
+    assert body == b'{"x":1}' and "application/json" in head
+    head, body, _ = spoil("throttle")
+    assert head.startswith("HTTP/1.1 429") and b"limit:10,time:1 minute" in body
+    assert spoil("reset", close=False) == ("", b"", "reset")
+    head, body, end = spoil("reset_mid", close=False)
+    assert end == "reset" and len(body) == content_length(head) // 2
+    assert spoil("timeout", close=False, delay_ms=100) == ("", b"", "eof")
+    assert spoil("delay", delay_ms=50)[0].startswith(fair[:12])
+    assert json.loads(spoil("drip", bytes_per_second=5000)[1])
+    head, body, _ = spoil("truncate", close=False)
+    assert len(body) == content_length(head) // 2
+    with pytest.raises(ValueError):
+        json.loads(spoil("cut_json")[1])
+    head, body, _ = spoil("length_long", close=False)
+    assert content_length(head) == len(body) + 100
+    head, body, _ = spoil("html")
+    assert head.startswith("HTTP/1.1 200") and b"<form" in body and "X-Subject-Token" not in head
+    assert spoil("html_302")[0].startswith("HTTP/1.1 302")
+    assert spoil("empty")[1] == b""
+    assert len(spoil("garbage", size=999)[1]) == 999
+    assert json.loads(spoil("error_200")[1])["error_code"] == "COC.00010001"
+    assert json.loads(gzip.decompress(spoil("gzip_bomb", size=3000000)[1]))
+    for entry in sim.get("requests")["requests"]:
+        assert entry["path"] in (path, "api") and (entry["path"] == "api") <= (entry["fault"] is None)
+
+
+@pytest.mark.usefixtures("user")
+def test_fault_paths_are_apart(sim):
+    sim.control("fault", kind="status", path="iam")
+    sim.control("fault", kind="status", path="metadata", method="PUT", status=501)
+    assert sim.request("GET", PATH)[0] == 200 and sim.request("GET", META_KEY)[0] == 200
+    assert sim.request("PUT", META_TOKEN, headers={TTL: "60"})[0] == 501
+    assert login(sim)[0] == 500 and login(sim)[0] == 201
+    sim.control("fault", kind="no_token")
+    status, headers, _ = login(sim)
+    assert status == 201 and "X-Subject-Token" not in headers
+    sim.control("fault", kind="deep", path="iam", depth=100)
+    assert login(sim)[2]["nested"]
+    for bad in ({"kind": "dup_records", "path": "iam"}, {"kind": "reset", "path": "x"},
+                {"kind": "reset", "path": "iam", "page": 1}, {"kind": "no_token", "path": "api"},
+                {"kind": "big", "path": "metadata"}, {"kind": "reset", "path": "control"}):
+        assert sim.request("POST", "/sim/fault", bad)[0] == 400, bad
+
+
+def test_gzip(sim):
+    fair = sim.page(limit=50)
+    for on, accept, packed in ((0, "gzip", False), (1, "gzip", True), (1, "deflate, GZIP;q=0.5", True),
+                               (1, "identity", False), (1, "gzip;q=0", False), (1, "gzip; q=0.0, br", False),
+                               (1, None, False)):
+        sim.control("gzip", on=on)
+        headers = {"Accept-Encoding": accept} if accept is not None else {"Accept-Encoding": ""}
+        _, got, text = sim.request("GET", PATH, {"limit": 50}, headers=headers)
+        assert (got.get("Content-Encoding") == "gzip") == packed
+        assert int(got["Content-Length"]) == len(text)
+        assert json.loads(gzip.decompress(text) if packed else text) == fair
+    sim.control("gzip")
+    headers = {"Accept-Encoding": "gzip"}
+    packed = sim.request("GET", PATH, headers=headers)[2]
+    assert sim.get("requests")["requests"][-1]["bytes"] == len(packed)
+    assert "Content-Encoding" not in sim.request("GET", "/sim/state", headers=headers)[1]
+    sim.control("fault", kind="status", status=500)
+    _, got, text = sim.request("GET", PATH, headers=headers)
+    assert got["Content-Encoding"] == "gzip" and json.loads(gzip.decompress(text))["error_code"]
+    request = f"GET {PATH} HTTP/1.1\r\nHost: sim\r\nAccept-Encoding: gzip\r\n\r\n"
+    for kind, bytes_sent in (("truncate", len(packed) // 2), ("length_long", len(packed))):
+        sim.control("fault", kind=kind)
+        head, body, _ = exchange(sim, request)
+        assert len(body) == bytes_sent
+        assert content_length(head) == len(packed) + (100 if kind == "length_long" else 0)
+
+
+def test_gzip_bomb(sim):
+    fair = sim.page()
+    for size in (0, 1000, 3 << 20, (5 << 20) + 17):
+        sim.control("fault", kind="gzip_bomb", size=size)
+        _, headers, text = sim.request("GET", PATH)
+        assert headers["Content-Encoding"] == "gzip"
+        whole = gzip.decompress(text)
+        assert whole[:1] == b"{" and json.loads(whole) == fair
+        assert len(whole) == size + len(json.dumps(fair, separators=(",", ":"), ensure_ascii=False).encode())
+    sim.control("fault", kind="gzip_bomb")
+    start = time.monotonic()
+    text = sim.request("GET", PATH)[2]
+    assert time.monotonic() - start < 5 and len(text) < 2000000
+    unpacker, size, data = zlib.decompressobj(31), 0, text
+    while data and size < 64 << 20:
+        size += len(unpacker.decompress(data, 1 << 20))
+        data = unpacker.unconsumed_tail
+    assert size >= 64 << 20
+
+
+@pytest.fixture(scope="module", name="certificate")
+def self_signed(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("tls")
+    cert, key = str(directory / "cert.pem"), str(directory / "key.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-days", "2", "-subj", "/CN=coc-sim", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key,
+                    "-out", cert], check=True, capture_output=True, timeout=60)
+    return cert, key
+
+
+def test_tls(start, certificate):
+    cert, key = certificate
+    sim = start("--tls-cert", cert, "--tls-key", key, "--nodes", "250", tls=ssl.create_default_context(cafile=cert))
+    assert len(sim.everything()) == 250
+    with pytest.raises(ssl.SSLError):
+        other = ssl.create_default_context()
+        http.client.HTTPSConnection("127.0.0.1", sim.port, timeout=10, context=other).request("GET", PATH)
+    whole = sim.raw("limit=100")[1]
+    sim.control("fault", kind="drip", bytes_per_second=200000)
+    assert sim.raw("limit=100")[1] == whole
+    sim.control("fault", kind="delay", delay_ms=100)
+    assert sim.raw("limit=100")[1] == whole
+    sim.control("fault", kind="reset")
+    assert sim.raw(keep=True)[:2] == ("", b"")  # OpenSSL tells a reset as an end
+    sim.control("fault", kind="big", size=5000000)
+    assert len(sim.raw()[1]) > 5000000
+    sim.stop()
+
+
+def test_tls_faults_mid_body(start, certificate):
+    cert, key = certificate
+    sim = start("--tls-cert", cert, "--tls-key", key, "--nodes", "250", tls=ssl.create_default_context(cafile=cert))
+    for kind, part in (("reset_mid", 0.5), ("truncate", 0.5), ("length_long", 1), ("length_short", 1)):
+        sim.control("fault", kind=kind, times=1)
+        data = b""
+        with sim.link(10) as link:
+            link.sendall(f"GET {PATH}?limit=100 HTTP/1.1\r\nHost: sim\r\n\r\n".encode())
+            try:
+                while piece := link.recv(65536):
+                    data += piece
+            except (ConnectionResetError, ssl.SSLError):
+                pass
+        body = data.partition(b"\r\n\r\n")[2]
+        assert abs(len(body) - part * len(sim.raw("limit=100")[1])) < 2, kind
+    sim.control("fault", kind="timeout", delay_ms=60000)
+    link = sim.link()
+    link.sendall(f"GET {PATH} HTTP/1.1\r\nHost: sim\r\n\r\n".encode())
+    time.sleep(0.1)
+    sim.stop()
+    link.close()
+
+
+def test_tls_files_that_are_none(tmp_path, certificate):
+    cert, key = certificate
+    empty = tmp_path / "empty.pem"
+    empty.write_bytes(b"")
+    for files, status in (((str(tmp_path / "no"), key), 66), ((cert, str(tmp_path / "no")), 66),
+                          ((str(empty), key), 74), ((cert, cert), 74)):
+        done = subprocess.run([PROGRAM, "--tls-cert", files[0], "--tls-key", files[1]], capture_output=True, timeout=20,
+                              check=False)
+        assert (done.returncode, done.stderr != b"") == (status, True)
+
+
+def test_ipv6(start):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    sim = start("--listen", "::1", "--nodes", "30", host="::1")
+    assert sim.first_line == f"coc-sim: listening on [::1]:{sim.port}\n"
+    assert len(sim.everything()) == 30
+    sim.control("auth", **KEY)
+    headers = signed(sim)
+    headers["Host"] = f"[::1]:{sim.port}"
+    value = signature(SK, "GET", PATH, headers, ["host", "x-sdk-date"])
+    headers["Authorization"] = headers["Authorization"][:-64] + value
+    assert ask(sim, headers)[0] == 200
+    sim.stop()

@@ -14,8 +14,13 @@
 #include <unistd.h>
 
 static const struct route api_routes[] = {
-    {MHD_HTTP_METHOD_GET, "/v1/patch/instance/compliant", api_list, true},
+    {MHD_HTTP_METHOD_GET, "/v1/patch/instance/compliant", api_list, REALM_API},
+    {MHD_HTTP_METHOD_POST, "/v3/auth/tokens", iam_tokens, REALM_IAM},
+    {MHD_HTTP_METHOD_PUT, "/meta-data/latest/api/token", metadata_token, REALM_METADATA},
+    {MHD_HTTP_METHOD_GET, "/openstack/latest/securitykey", metadata_key, REALM_METADATA},
 };
+
+static const char control_prefix[] = "/sim/";
 
 static int64_t now_ms(void)
 {
@@ -70,6 +75,18 @@ static void stop_waiting(struct request *request)
     }
 }
 
+/* The path without the prefix; one that lacks it, or has it before the control's, is no path. */
+static const char *bare_path(const struct server *server, const char *path)
+{
+    size_t len = strlen(server->path_prefix);
+    if (len == 0 || strncmp(path, control_prefix, sizeof control_prefix - 1) == 0) {
+        return path;
+    }
+    bool has_it = strncmp(path, server->path_prefix, len) == 0 && path[len] == '/' &&
+                  strncmp(path + len, control_prefix, sizeof control_prefix - 1) != 0;
+    return has_it ? path + len : "";
+}
+
 /* The route for a path; `method_known` tells whether it may be asked for so. NULL if there is no
  * such path. */
 static const struct route *find_route(const char *method, const char *path, bool *method_known)
@@ -103,9 +120,9 @@ static void count_api_request(struct request *request)
     }
 }
 
-static void refuse(struct request *request, unsigned status, bool as_control)
+static void refuse(struct request *request, unsigned status)
 {
-    if (as_control) {
+    if (request->realm == REALM_CONTROL) {
         const char *message = status == 404   ? "no such path"
                               : status == 405 ? "wrong method"
                                               : "body too large";
@@ -114,33 +131,49 @@ static void refuse(struct request *request, unsigned status, bool as_control)
         const char *code = NULL;
         const char *message = NULL;
         api_error_for(status, &code, &message);
-        answer_api_error(&request->answer, status, code, message);
+        answer_realm_error(&request->answer, request->realm, status, code,
+                           request->realm == REALM_API ? message : status_title(status));
     }
+}
+
+static void log_request(struct request *request)
+{
+    const struct answer *given = &request->answer;
+    bool silent = given->wire == WIRE_RESET || given->wire == WIRE_SILENT;
+    struct reqlog_entry entry = {
+        .path = realm_name(request->realm),
+        .status = silent ? 0 : given->status,
+        .fault = given->fault,
+        .auth = request->auth,
+        .bytes = silent ? 0 : given->body.len,
+    };
+    reqlog_add(&request->server->log, entry, request_query(request));
 }
 
 static void answer(struct request *request, const char *method, const char *path)
 {
     struct server *server = request->server;
     bool method_known = false;
-    const struct route *route = find_route(method, path, &method_known);
-    bool is_api = route != NULL && route->is_api;
-    if (is_api) {
+    const struct route *route = find_route(method, bare_path(server, path), &method_known);
+    bool is_control =
+        route == NULL && strncmp(path, control_prefix, sizeof control_prefix - 1) == 0;
+    request->method = method;
+    request->realm = route != NULL ? route->realm : is_control ? REALM_CONTROL : REALM_API;
+    if (route != NULL && route->realm == REALM_API) {
         count_api_request(request);
     }
     if (route == NULL) {
-        refuse(request, 404, strncmp(path, "/sim/", 5) == 0);
+        refuse(request, 404);
     } else if (!method_known) {
-        refuse(request, 405, !is_api);
+        refuse(request, 405);
     } else if (request->too_large) {
-        refuse(request, 413, !is_api);
+        refuse(request, 413);
     } else {
         route->handle(server, request);
     }
-    if (is_api) {
-        const struct answer *given = &request->answer;
-        bool silent = given->wire == WIRE_RESET || given->wire == WIRE_SILENT;
-        reqlog_add(&server->log, request_query(request), silent ? 0 : given->status, given->fault,
-                   silent ? 0 : given->body.len);
+    gzip_answer(request);
+    if (route != NULL && route->realm != REALM_CONTROL) {
+        log_request(request);
     }
 }
 
@@ -247,7 +280,25 @@ static int poll_timeout(struct server *server)
     return timeout_ms > 60000 ? 60000 : (int)timeout_ms;
 }
 
-bool server_run(struct server *server, int listen_fd)
+static struct MHD_Daemon *start_daemon(struct server *server, int listen_fd, const struct tls *tls)
+{
+    /* The date is the server's own, which may be wrong on purpose. */
+    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
+    struct MHD_OptionItem items[] = {
+        {MHD_OPTION_LISTEN_SOCKET, listen_fd, NULL},
+        {tls != NULL ? MHD_OPTION_HTTPS_MEM_CERT : MHD_OPTION_END, 0,
+         tls != NULL ? tls->cert.data : NULL},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, tls != NULL ? tls->key.data : NULL},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    return MHD_start_daemon(tls != NULL ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, on_access,
+                            server, MHD_OPTION_URI_LOG_CALLBACK, on_target, server,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
+                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_ARRAY,
+                            items, MHD_OPTION_END);
+}
+
+bool server_run(struct server *server, int listen_fd, const struct tls *tls)
 {
     sigset_t signals = ending_signals();
     int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -255,11 +306,7 @@ bool server_run(struct server *server, int listen_fd)
         close(listen_fd);
         return false;
     }
-    server->daemon =
-        MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access, server,
-                         MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_URI_LOG_CALLBACK,
-                         on_target, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-                         MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_END);
+    server->daemon = start_daemon(server, listen_fd, tls);
     const union MHD_DaemonInfo *info =
         server->daemon != NULL ? MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD)
                                : NULL;
@@ -283,9 +330,19 @@ bool server_run(struct server *server, int listen_fd)
     return true;
 }
 
-void server_free(struct server *server)
+void server_reset(struct server *server)
 {
     (void)faults_clear(&server->faults, 0);
+    auth_reset(&server->auth);
+    iam_reset(&server->iam);
+    metadata_reset(&server->metadata);
+    server->clock_offset_ms = 0;
+    server->gzip = false;
+}
+
+void server_free(struct server *server)
+{
+    server_reset(server);
     (void)reqlog_clear(&server->log);
     match_free(&server->matches);
     fleet_free(&server->fleet);

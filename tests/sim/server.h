@@ -5,9 +5,14 @@
 #ifndef COC_SIM_SERVER_H
 #define COC_SIM_SERVER_H
 
+#include "auth.h"
 #include "fault.h"
+#include "gzip.h"
+#include "iam.h"
+#include "metadata.h"
 #include "reqlog.h"
 #include "request.h"
+#include "servertime.h"
 
 struct MHD_Daemon;
 
@@ -24,8 +29,14 @@ struct server {
     struct fleet fleet;
     struct match_cache matches;
     struct faults faults;
+    struct auth auth;
+    struct iam iam;
+    struct metadata metadata;
     struct reqlog log;
     struct stats stats;
+    int64_t clock_offset_ms; /* what the server's time is ahead of the real one */
+    bool gzip;               /* bodies are encoded for clients that take it */
+    const char *path_prefix; /* before every path but the control's; "" = none */
     uint64_t request_ids;
     struct MHD_Daemon *daemon;
     struct request *waiting; /* suspended until their time */
@@ -38,15 +49,22 @@ struct route {
     const char *method;
     const char *path;
     handler *handle;
-    bool is_api; /* answers errors as the API's gateway does, is counted and logged */
+    enum realm realm; /* how errors are answered; all but control is logged */
 };
 
 /* Blocks SIGTERM and SIGINT, which end server_run(), and ignores SIGPIPE. */
 bool server_block_signals(void);
-/* Serves on a listening socket, which it takes over, until SIGTERM or SIGINT.
- * False if it cannot
- * start. */
-bool server_run(struct server *server, int listen_fd);
+/* A certificate and its key as PEM texts, for TLS. */
+struct tls {
+    struct buf cert;
+    struct buf key;
+};
+
+/* Serves on a listening socket, which it takes over, until SIGTERM or SIGINT; without TLS where
+ * `tls` is NULL. False if it cannot start. */
+bool server_run(struct server *server, int listen_fd, const struct tls *tls);
+/* As at the start but for the fleet: nothing armed, nobody known, the right time. */
+void server_reset(struct server *server);
 void server_free(struct server *server);
 
 /* Suspends the request for some time; then it is handled or sent on. */

@@ -316,3 +316,10 @@ void spoil_page(const struct fault *fault, struct page *page)
         break;
     }
 }
+
+void spoil_body(const struct fault *fault, struct buf *body)
+{
+    struct page page = {.body = *body};
+    spoil_page(fault, &page);
+    *body = page.body;
+}

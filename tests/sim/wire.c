@@ -123,12 +123,24 @@ static void add_headers(struct request *request, struct MHD_Response *response)
     if (answer->location != NULL) {
         (void)MHD_add_response_header(response, MHD_HTTP_HEADER_LOCATION, answer->location);
     }
-    if (request->active) {
+    if (answer->subject_token != NULL) {
+        (void)MHD_add_response_header(response, "X-Subject-Token", answer->subject_token);
+    }
+    if (answer->gzip) {
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
+    }
+    struct buf date = {0};
+    time_put_http(&date, server_time_ms(request->server));
+    buf_add(&date, "", 1);
+    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_DATE, date.data);
+    buf_free(&date);
+    if (request->active || request->realm == REALM_IAM) {
         struct buf id = {0};
         uint64_t n = ++request->server->request_ids;
         buf_printf(&id, "%016llx%016llx", (unsigned long long)derive_hash(n, 1, 2),
                    (unsigned long long)n);
-        (void)MHD_add_response_header(response, "X-Request-Id", id.data);
+        (void)MHD_add_response_header(response, request->active ? "X-Request-Id" : "X-IAM-Trace-Id",
+                                      id.data);
         buf_free(&id);
     }
     if (answer->wire == WIRE_LENGTH) {
