@@ -23,6 +23,7 @@
 #include "http/retry.h"
 #include "http/throttle.h"
 #include "http/transfer.h"
+#include "http/wiping.h"
 
 #define BACKOFF_BASE_DEFAULT_MS INT64_C(500)
 #define BACKOFF_CAP_DEFAULT_MS INT64_C(30000)
@@ -103,6 +104,10 @@ static void on_call_closed(uv_handle_t *handle)
     struct pw_http_call *call = handle->data;
     struct pw_http *http = call->http;
 
+    if (call->request.is_secret) {
+        pw_reply_wipe(&call->replies[0]);
+        pw_reply_wipe(&call->replies[1]);
+    }
     pw_pool_give_easy(&http->pool, call->transfer.easy);
     call->transfer.easy = NULL;
     pw_pool_give_body(&http->pool, &call->replies[0].body);
@@ -349,7 +354,7 @@ enum pw_status pw_http_new(uv_loop_t *loop, size_t max_connections, struct pw_ht
     http = calloc(1, sizeof *http);
     if (http == NULL)
         return pw_fail_nomem(err);
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+    if (pw_wiping_curl_init() != CURLE_OK) {
         free(http);
         return pw_fail(err, PW_ENOMEM, "libcurl cannot be initialised");
     }

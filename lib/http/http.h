@@ -35,9 +35,10 @@ struct pw_http_response {
     struct pw_str body;         /* never null; cut at 64 KiB where the status is not 2xx */
     struct pw_str content_type; /* "" where absent */
     struct pw_str request_id;   /* X-Request-Id, "" where absent */
-    int64_t retry_after_ms;     /* from Retry-After (seconds or HTTP-date), -1 where absent */
-    int64_t date_ms;            /* from Date, PW_TIME_NONE where absent */
-    int64_t received_bytes;     /* of the body, as it came over the wire */
+    struct pw_str wanted;   /* the value of request.wanted_header as it came, null where absent */
+    int64_t retry_after_ms; /* from Retry-After (seconds or HTTP-date), -1 where absent */
+    int64_t date_ms;        /* from Date, PW_TIME_NONE where absent */
+    int64_t received_bytes; /* of the body, as it came over the wire */
 };
 
 enum pw_http_verdict {
@@ -67,6 +68,9 @@ struct pw_http_request {
     const char *const *headers; /* "Name: value" …, NULL-terminated, or NULL; copied */
     struct pw_str body;
     const char *ca_file;        /* pins: only what it holds is trusted; NULL = the system's CAs */
+    const char *wanted_header;  /* one more header of the answer to hand over, up to 64 KiB; NULL */
+    bool is_secret;             /* the answer's memory is wiped before it is given back */
+    bool http2;                 /* may be spoken, over TLS; otherwise HTTP/1.1 */
     const char *proxy;          /* NULL = none, whatever the environment says */
     int64_t timeout_ms;         /* of one attempt; 0 = 60 s */
     int64_t connect_timeout_ms; /* name, TCP and TLS; 0 = 10 s; never more than timeout_ms */

@@ -14,7 +14,8 @@
 
 enum {
     ERROR_BODY_MAX_BYTES = 64 * 1024,
-    HEADERS_MAX_BYTES = 256 * 1024,  /* libcurl 7.88 keeps all of them, however many */
+    HEADERS_MAX_BYTES = 256 * 1024, /* libcurl 7.88 keeps all of them, however many */
+    WANTED_MAX_BYTES = 64 * 1024,
     RESERVE_MAX_BYTES = 1024 * 1024, /* at most this much memory on the word of Content-Length */
     RECEIVE_BUFFER_BYTES = 100 * 1024,
     STALL_BYTES_PER_SECOND = 16,
@@ -31,11 +32,21 @@ void pw_reply_init(struct pw_reply *reply)
 {
     memset(reply, 0, sizeof *reply);
     pw_buffer_init(&reply->body, 0);
+    pw_buffer_init(&reply->wanted, WANTED_MAX_BYTES);
 }
 
 void pw_reply_free(struct pw_reply *reply)
 {
     pw_buffer_free(&reply->body);
+    pw_buffer_free(&reply->wanted);
+}
+
+void pw_reply_wipe(struct pw_reply *reply)
+{
+    if (reply->body.data != NULL)
+        explicit_bzero(reply->body.data, reply->body.capacity);
+    if (reply->wanted.data != NULL)
+        explicit_bzero(reply->wanted.data, reply->wanted.capacity);
 }
 
 void pw_transfer_free(struct pw_transfer *transfer)
@@ -51,6 +62,8 @@ void pw_transfer_free(struct pw_transfer *transfer)
 static void reply_clear(struct pw_reply *reply, size_t body_max_bytes)
 {
     pw_buffer_clear(&reply->body);
+    pw_buffer_clear(&reply->wanted);
+    reply->has_wanted = false;
     reply->body.max_bytes = body_max_bytes + PW_HTTP_BODY_PADDING;
     reply->content_type[0] = reply->request_id[0] = '\0';
     reply->retry_after[0] = reply->location[0] = '\0';
@@ -64,15 +77,15 @@ static bool is_success(long http_status)
     return http_status >= 200 && http_status <= 299;
 }
 
-/* The value of header line `line` if its name is `name`. */
-static bool header_value(struct pw_str line, const char *name, char *out, size_t size_bytes)
+/* The value of header line `line` if its name is `name`; else null. */
+static struct pw_str value_of(struct pw_str line, const char *name)
 {
     size_t name_len = strlen(name), len;
     const char *value;
 
     if (line.len <= name_len || line.data[name_len] != ':' ||
         strncasecmp(line.data, name, name_len) != 0)
-        return false;
+        return PW_STR_NULL;
     value = line.data + name_len + 1;
     len = line.len - name_len - 1;
     while (len > 0 && (*value == ' ' || *value == '\t')) {
@@ -81,8 +94,29 @@ static bool header_value(struct pw_str line, const char *name, char *out, size_t
     }
     while (len > 0 && strchr(" \t\r\n", value[len - 1]) != NULL)
         len--;
-    (void)pw_text_printable(out, size_bytes, (struct pw_str){value, len});
+    return (struct pw_str){value, len};
+}
+
+static bool header_value(struct pw_str line, const char *name, char *out, size_t size_bytes)
+{
+    struct pw_str value = value_of(line, name);
+
+    if (value.data == NULL)
+        return false;
+    (void)pw_text_printable(out, size_bytes, value);
     return true;
+}
+
+static void keep_wanted(struct pw_transfer *transfer, struct pw_str line)
+{
+    struct pw_reply *reply = transfer->reply;
+    struct pw_str value =
+        transfer->wanted_header != NULL ? value_of(line, transfer->wanted_header) : PW_STR_NULL;
+
+    if (value.data == NULL)
+        return;
+    pw_buffer_clear(&reply->wanted);
+    reply->has_wanted = pw_buffer_append_str(&reply->wanted, value) == PW_OK;
 }
 
 static size_t on_header(char *data, size_t size, size_t count, void *user)
@@ -111,6 +145,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *user)
         transfer->headers_ended = true;
         return line.len;
     }
+    keep_wanted(transfer, line);
     if (header_value(line, "Date", date, sizeof date)) {
         time_t seconds = curl_getdate(date, NULL);
         if (seconds >= 0)
@@ -191,7 +226,7 @@ static CURLcode set_options(struct pw_transfer *transfer, const struct pw_http_r
     SET(PATH_AS_IS, 1L); /* what was signed is what is sent */
     SET(HTTPHEADER, transfer->headers);
     SET(USERAGENT, "patchwatch/" PW_VERSION);
-    SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(HTTP_VERSION, (long)(request->http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
     SET(PROTOCOLS_STR, "http,https");
     SET(FOLLOWLOCATION, 0L);
     SET(ACCEPT_ENCODING, "gzip, deflate");
@@ -260,7 +295,13 @@ enum pw_status pw_transfer_setup(struct pw_transfer *transfer,
     transfer->headers_ended = transfer->in_body = false;
     transfer->error_text[0] = '\0';
     transfer->reply = reply;
+    transfer->wanted_header = request->wanted_header;
     reply_clear(reply, request->body_max_bytes);
+    /* Memory that grows leaves copies behind that nobody wipes. */
+    if (request->is_secret &&
+        (pw_buffer_reserve(&reply->body, request->body_max_bytes + PW_HTTP_BODY_PADDING) != PW_OK ||
+         pw_buffer_reserve(&reply->wanted, WANTED_MAX_BYTES) != PW_OK))
+        return pw_fail_nomem(err);
     code = set_options(transfer, request, url);
     if (code == CURLE_OUT_OF_MEMORY)
         return pw_fail_nomem(err);
@@ -300,6 +341,8 @@ static enum pw_status complete(struct pw_transfer *transfer, struct pw_error *er
     response->body = pw_buffer_str(&reply->body);
     response->content_type = pw_str_of(reply->content_type);
     response->request_id = pw_str_of(reply->request_id);
+    if (reply->has_wanted)
+        response->wanted = pw_buffer_str(&reply->wanted);
     if (reply->retry_after[0] != '\0')
         response->retry_after_ms =
             pw_retry_after_parse_ms(reply->retry_after, response->date_ms != PW_TIME_NONE

@@ -16,6 +16,8 @@
 struct pw_reply {
     struct pw_http_response response;
     struct pw_buffer body;
+    struct pw_buffer wanted; /* the header that the request asks for */
+    bool has_wanted;
     char content_type[128], request_id[128], retry_after[64];
     char location[1024];
 };
@@ -31,6 +33,7 @@ enum pw_transfer_cut {
 struct pw_transfer {
     CURL *easy;                 /* owned, kept over all attempts */
     struct curl_slist *headers; /* owned, of the running attempt */
+    const char *wanted_header;  /* not owned, NULL = none */
     struct pw_reply *reply;     /* not owned: where the running attempt's answer goes */
     size_t body_max_bytes, header_bytes;
     int64_t timeout_ms, connect_timeout_ms;
@@ -57,6 +60,8 @@ enum pw_status pw_reply_refusal(const struct pw_reply *reply, const char *url,
 
 void pw_reply_init(struct pw_reply *reply);
 void pw_reply_free(struct pw_reply *reply);
+/* Overwrites what the answer brought; its memory may then go back to the pool. */
+void pw_reply_wipe(struct pw_reply *reply);
 /* Not while the handle is in a multi handle. */
 void pw_transfer_free(struct pw_transfer *transfer);
 
