@@ -4,7 +4,9 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/option.h"
 #include "config/url.h"
@@ -23,9 +25,23 @@ static const struct companion {
 };
 static const size_t companion_count = sizeof companions / sizeof companions[0];
 
-bool pw_auth_is_supported(enum pw_auth_kind kind)
+/* Whether the vendor's SDK would find a key pair here: in its variables, or in its credentials
+ * file. */
+static bool sdk_has_keys(void)
 {
-    return kind == PW_AUTH_NONE;
+    const char *access_key = getenv("HUAWEICLOUD_SDK_AK");
+    const char *file = getenv("HUAWEICLOUD_SDK_CREDENTIALS_FILE");
+    const char *home = getenv("HOME");
+    char path[4096];
+
+    if (access_key != NULL && access_key[0] != '\0')
+        return true;
+    if (file != NULL && file[0] != '\0')
+        return access(file, R_OK) == 0;
+    if (home == NULL ||
+        snprintf(path, sizeof path, "%s/.huaweicloud/credentials", home) >= (int)sizeof path)
+        return false;
+    return access(path, R_OK) == 0;
 }
 
 bool pw_listen_is_supported(void)
@@ -73,11 +89,15 @@ static void check_companions(const struct pw_source_config *source,
     struct pw_place at = place_of(own, defaults, "auth");
     char missing[256] = "";
     size_t used = 0;
+    bool has_keys_elsewhere = source->auth == PW_AUTH_AKSK &&
+                              !is_given(own, defaults, "access_key_file") &&
+                              !is_given(own, defaults, "secret_key_file") && sdk_has_keys();
 
     for (size_t i = 0; i < companion_count; i++) {
         const struct companion *c = &companions[i];
 
-        if (c->kind == source->auth && c->is_required && !is_given(own, defaults, c->key)) {
+        if (c->kind == source->auth && c->is_required && !has_keys_elsewhere &&
+            !is_given(own, defaults, c->key)) {
             int added = snprintf(missing + used, sizeof missing - used, "%s%s",
                                  used == 0 ? "" : ", ", c->key);
 
@@ -103,18 +123,12 @@ static void check_auth(const struct pw_source_config *source, const struct pw_do
 {
     const struct pw_option *option = pw_option_find(PW_SECTION_SOURCE, "auth");
     const struct pw_doc_value *value = value_of(own, defaults, "auth");
-    struct pw_place at = place_of(own, defaults, "auth");
     const char *kind_name = pw_option_choice_name(option, (int)source->auth);
 
     /* A word that is no kind was reported; what it might need is anybody's guess. */
     if (value != NULL && strcmp(value->text, kind_name) != 0)
         return;
     check_companions(source, own, defaults, kind_name, problems);
-    if (!pw_auth_is_supported(source->auth))
-        pw_problem_error(problems, at.file, at.line,
-                         "source %s: auth = %s%s is not supported by this version; only auth = "
-                         "none is, for an endpoint that asks for no credentials",
-                         source->name, kind_name, value == NULL ? " (the default)" : "");
 }
 
 static void check_exposed(const struct pw_source_config *source, const struct pw_doc_section *own,

@@ -33,7 +33,6 @@ enum pw_filter {
 const char *pw_filter_name(enum pw_filter filter); /* the API's parameter name */
 
 /* What this version can do at run time; the rest is read and checked, then refused. */
-bool pw_auth_is_supported(enum pw_auth_kind kind);
 bool pw_listen_is_supported(void);
 
 /* All strings are owned by the configuration; NULL = not set. Files are absolute paths. */
@@ -58,6 +57,9 @@ struct pw_source_config {
     int64_t retries;
     int64_t confirm;
     int64_t missing_after;
+    int64_t failing_after;
+    int64_t failing_repeat_ms;
+    bool http2;
     char *ca_file;
     char *proxy;
     char *filter[PW_FILTER_COUNT];

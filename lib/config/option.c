@@ -29,6 +29,8 @@ static const struct pw_choice offset_choices[] = {{"auto", PW_OFFSET_SETTING_AUT
 
 static const struct pw_choice sort_choices[] = {{"report_time", true}, {"none", false}, {NULL, 0}};
 
+static const struct pw_choice yes_no[] = {{"yes", true}, {"no", false}, {NULL, 0}};
+
 static const struct pw_choice compliant_status_choices[] = {
     {"compliant", 0}, {"non_compliant", 0}, {NULL, 0}};
 
@@ -122,6 +124,12 @@ const struct pw_option pw_options[] = {
      .help = "sweeps in a row that must show a new status before it counts"},
     {SOURCE(missing_after, PW_OPTION_INT), .default_text = "3", .min = 1, .max = 1000,
      .help = "complete sweeps in a row without a node before it is missing"},
+    {SOURCE(failing_after, PW_OPTION_INT), .default_text = "3", .min = 1, .max = 1000,
+     .help = "sweeps in a row that fail or are incomplete before the source is said to fail"},
+    {SOURCE_AS("failing_repeat", failing_repeat_ms, PW_OPTION_DURATION), .default_text = "24h",
+     .min = 60000, .max = 30 * PW_DAY_MS, .help = "when that is said again while it lasts"},
+    {SOURCE(http2, PW_OPTION_FLAG), .default_text = "no", .choices = yes_no,
+     .help = "whether HTTP/2 may be spoken with this server"},
     {SOURCE(ca_file, PW_OPTION_CA_FILE), .may_be_empty = true, .default_text = "",
      .help = "PEM file of the only CAs to trust; empty = the system's"},
     {SOURCE(proxy, PW_OPTION_PROXY), .may_be_empty = true, .default_text = "",
