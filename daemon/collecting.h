@@ -8,6 +8,8 @@
 #include <uv.h>
 
 #include "base/error.h"
+#include "cloud/credentials.h"
+#include "coc/pace.h"
 #include "coc/sweep.h"
 #include "compliance/batch.h"
 #include "compliance/index.h"
@@ -31,6 +33,13 @@ struct pw_collector {
     struct pw_throttle *throttle;
     const struct pw_source_config *next_source; /* of a reload, for the next sweep */
     struct pw_sweep *sweep;
+    struct pw_credentials *credentials; /* of params.source; they survive its sweeps */
+    struct pw_pace pace;
+    size_t closing_parts; /* credentials of old configurations; at the end the timer too */
+    bool waits_for_credential;
+    bool is_splayed;       /* its first interval was moved by its name */
+    char trouble[256];     /* what the last sweep that was not complete said, for the log */
+    int64_t auth_failures; /* sweeps in a row that were refused for their credential */
     uv_timer_t timer;
     int64_t source_id, sweep_id;
     int64_t started_ms, started_monotonic_ms;

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "daemon/collecting.h"
@@ -146,21 +147,47 @@ static void update_index(struct pw_collector *collector, const struct pw_apply_r
     }
 }
 
-static void log_sweep(const struct pw_collector *collector, const struct finish_job *finish)
+/* What a sweep that is not complete has in common with the next one of the same cause: numbers
+ * change from sweep to sweep. */
+static void describe_trouble(const struct finish_job *finish, char *out, size_t size_bytes)
 {
     const struct pw_sweep_summary *summary = &finish->summary;
-    char took[32];
+    size_t used = 0;
 
+    (void)snprintf(out, size_bytes, "%s %s %s", pw_sweep_outcome_name(finish->params.facts.outcome),
+                   summary->error_code,
+                   summary->error_msg[0] != '\0' ? summary->error_msg : summary->reason);
+    for (const char *p = out; *p != '\0'; p++) {
+        if (*p < '0' || *p > '9')
+            out[used++] = *p;
+    }
+    out[used] = '\0';
+}
+
+/* One line a sweep; trouble that stays the same is told once, not once a sweep. */
+static void log_sweep(struct pw_collector *collector, const struct finish_job *finish)
+{
+    const struct pw_sweep_summary *summary = &finish->summary;
+    bool is_complete = finish->params.facts.outcome == PW_SWEEP_COMPLETE;
+    enum pw_log_level level = PW_LOG_INFO;
+    char took[32], trouble[sizeof collector->trouble] = "";
+
+    if (!is_complete) {
+        describe_trouble(finish, trouble, sizeof trouble);
+        level = strcmp(trouble, collector->trouble) == 0 ? PW_LOG_DEBUG : PW_LOG_WARNING;
+    }
+    memcpy(collector->trouble, trouble, sizeof trouble);
     (void)pw_duration_text(took, sizeof took,
                            pw_clock_monotonic_ms(collector->params.clock) -
                                collector->started_monotonic_ms);
-    pw_log(finish->params.facts.outcome == PW_SWEEP_COMPLETE ? PW_LOG_INFO : PW_LOG_WARNING,
+    pw_log(level,
            "%s: sweep %" PRId64 " %s: %" PRId64 " records, %" PRId64 " nodes, %" PRId64
-           " pages, %" PRId64 " changed, %" PRId64 " transitions, %s%s%s%s%s",
+           " pages, %" PRId64 " changed, %" PRId64 " transitions, %s%s%s%s%s%s%s",
            pw_collector_name(collector), finish->params.sweep_id,
            pw_sweep_outcome_name(finish->params.facts.outcome), summary->records, summary->nodes,
            summary->pages, finish->result.changed, finish->result.transitions, took,
            summary->reason[0] != '\0' ? "; " : "", summary->reason,
+           summary->error_code[0] != '\0' ? ": " : "", summary->error_code,
            summary->error_msg[0] != '\0' ? ": " : "", summary->error_msg);
 }
 
@@ -260,6 +287,8 @@ static void submit_finish(struct pw_collector *collector)
     finish->params.sweep_id = collector->sweep_id;
     finish->params.confirm = collector->params.source->confirm;
     finish->params.missing_after = collector->params.source->missing_after;
+    finish->params.failing_after = collector->params.source->failing_after;
+    finish->params.failing_repeat_ms = collector->params.source->failing_repeat_ms;
     finish->params.router = collector->params.router(collector->params.context);
     finish->params.now_ms = pw_clock_wall_ms(collector->params.clock);
     finish->params.facts = (struct pw_sweep_facts){
@@ -273,6 +302,7 @@ static void submit_finish(struct pw_collector *collector)
         .requests = summary->requests,
         .retries = summary->retries,
         .bytes = summary->bytes,
+        .was_stopped = summary->was_canceled,
         .reason = text_or_null(summary->reason),
         .error_code = text_or_null(summary->error_code),
         .error_msg = text_or_null(summary->error_msg),

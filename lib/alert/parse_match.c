@@ -15,8 +15,8 @@ _Static_assert(sizeof field_keys / sizeof field_keys[0] == PW_MATCH_FIELD_COUNT 
                "one key a field");
 
 /* Part of the product's contract, raised by no code that exists. */
-static const char *const types_not_raised[] = {"node.flapping",  "node.settled",     "fleet.shift",
-                                               "source.failing", "source.recovered", NULL};
+static const char *const types_not_raised[] = {"node.flapping", "node.settled", "fleet.shift",
+                                               NULL};
 
 #define DEFAULT_TYPES                                                                              \
     ((UINT32_C(1) << PW_EVENT_NODE_NON_COMPLIANT) | (UINT32_C(1) << PW_EVENT_NODE_COMPLIANT))

@@ -249,7 +249,7 @@ static void decide_absent(const struct pw_diff_input *input, struct pw_diff_resu
 
     if (is_missing(input->before))
         return;
-    result->after.missed_sweeps++;
+    result->after.missed_sweeps += input->misses;
     result->restless = true;
     /* What waits for `confirm` waits for sweeps in a row. */
     forget_pending(&result->after);
@@ -420,7 +420,7 @@ void pw_diff_node(const struct pw_diff_input *input, enum pw_report_action *acti
 {
     bool shown = was_shown(input);
     bool goes_missing = !shown && input->sweep_complete && !is_missing(input->before) &&
-                        input->before->missed_sweeps + 1 >= input->missing_after;
+                        input->before->missed_sweeps + input->misses >= input->missing_after;
 
     *result = (struct pw_diff_result){.after = *input->before, .shown = shown};
     for (size_t i = 0; i < input->slot_count; i++)

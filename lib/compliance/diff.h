@@ -50,6 +50,7 @@ struct pw_diff_input {
     bool baseline_done;    /* the source had its first complete sweep before this one */
     int64_t confirm;       /* ≥ 1 */
     int64_t missing_after; /* ≥ 1 */
+    int64_t misses;        /* what not being shown counts: 1, or 2 with a sweep that was held */
     int64_t now_ms;
 };
 

@@ -20,6 +20,8 @@ static const char *const type_names[PW_EVENT_TYPE_COUNT] = {
     [PW_EVENT_NODE_WORSENED] = "node.worsened",
     [PW_EVENT_NODE_IMPROVED] = "node.improved",
     [PW_EVENT_SOURCE_BASELINE] = "source.baseline",
+    [PW_EVENT_SOURCE_FAILING] = "source.failing",
+    [PW_EVENT_SOURCE_RECOVERED] = "source.recovered",
 };
 
 const char *pw_event_type_name(enum pw_event_type type)
@@ -64,6 +66,12 @@ const char *pw_event_cause_name(enum pw_event_cause cause)
         return "not_shown";
     case PW_CAUSE_FIRST_SWEEP:
         return "first_sweep";
+    case PW_CAUSE_INCOMPLETE:
+        return "incomplete";
+    case PW_CAUSE_FAILED:
+        return "failed";
+    case PW_CAUSE_COMPLETE:
+        return "complete";
     }
     return NULL;
 }
@@ -216,13 +224,34 @@ static void write_totals(struct pw_json *json, const struct pw_fleet_totals *tot
     pw_json_object_end(json);
 }
 
+static void write_failure(struct pw_json *json, const struct pw_source_failure *failure)
+{
+    pw_json_key(json, "failure");
+    pw_json_object_begin(json);
+    pw_json_key(json, "sweeps");
+    pw_json_int(json, failure->sweeps);
+    pw_json_key(json, "since");
+    pw_json_int(json, failure->since_ms);
+    pw_json_key(json, "reason");
+    pw_json_text(json, failure->reason);
+    pw_json_key(json, "error_code");
+    pw_json_text(json, failure->error_code);
+    pw_json_key(json, "error_msg");
+    pw_json_text(json, failure->error_msg);
+    pw_json_object_end(json);
+}
+
 static void write_data(struct pw_json *json, const struct pw_event *event)
 {
+    bool is_of_node = event->totals == NULL && event->failure == NULL;
+
     pw_json_key(json, "data");
     pw_json_object_begin(json);
-    if (event->totals != NULL) {
+    if (event->totals != NULL)
         write_totals(json, event->totals);
-    } else {
+    if (event->failure != NULL)
+        write_failure(json, event->failure);
+    if (is_of_node) {
         write_node(json, event);
         pw_json_key(json, "from");
         pw_json_text(json, event->has_from ? pw_compliance_name(event->from) : NULL);
@@ -231,7 +260,7 @@ static void write_data(struct pw_json *json, const struct pw_event *event)
     }
     pw_json_key(json, "cause");
     pw_json_text(json, pw_event_cause_name(event->cause));
-    if (event->totals == NULL) {
+    if (is_of_node) {
         write_report(json, "report", event->report);
         write_report(json, "previous", event->previous);
     }

@@ -18,6 +18,8 @@ enum pw_event_type {
     PW_EVENT_NODE_WORSENED,
     PW_EVENT_NODE_IMPROVED,
     PW_EVENT_SOURCE_BASELINE,
+    PW_EVENT_SOURCE_FAILING,
+    PW_EVENT_SOURCE_RECOVERED,
     PW_EVENT_TYPE_COUNT
 };
 
@@ -35,6 +37,9 @@ enum pw_event_cause {
     PW_CAUSE_RETURNED,    /* the node had been missing */
     PW_CAUSE_NOT_SHOWN,   /* complete sweeps no longer show the node */
     PW_CAUSE_FIRST_SWEEP, /* source.baseline */
+    PW_CAUSE_INCOMPLETE,  /* source.failing: the last sweep saw something */
+    PW_CAUSE_FAILED,      /* source.failing: it saw nothing */
+    PW_CAUSE_COMPLETE,    /* source.recovered */
     PW_CAUSE_COUNT
 };
 const char *pw_event_cause_name(enum pw_event_cause cause); /* NULL for PW_CAUSE_NONE */
@@ -46,6 +51,13 @@ struct pw_fleet_totals {
     int64_t compliant;
     int64_t non_compliant;
     int64_t unknown;
+};
+
+/* How a source fails, in source.failing and source.recovered. */
+struct pw_source_failure {
+    int64_t sweeps;                              /* in a row that failed or were incomplete */
+    int64_t since_ms;                            /* start of the first of them */
+    const char *reason, *error_code, *error_msg; /* of the last one; NULL where it says none */
 };
 
 enum { PW_EVENT_UID_SIZE = 37 };
@@ -60,8 +72,9 @@ struct pw_event {
     bool has_from, has_to; /* false = null in the JSON */
     const struct pw_report
         *report; /* decides `to`; its node fields are the node's. NULL for source events */
-    const struct pw_report *previous;     /* what it replaced, or NULL */
-    const struct pw_fleet_totals *totals; /* source events only */
+    const struct pw_report *previous;        /* what it replaced, or NULL */
+    const struct pw_fleet_totals *totals;    /* source.baseline only */
+    const struct pw_source_failure *failure; /* source.failing, source.recovered only */
     int64_t sweep_id;
     int64_t occurred_at_ms; /* report_time, else recorded_at_ms */
     int64_t recorded_at_ms;

@@ -14,10 +14,10 @@
 enum { BATCH_REPORTS = 20000 }; /* bounds what one transaction holds */
 
 static const char source_sql[] =
-    "SELECT baseline_at, last_complete_at FROM source WHERE source_id = ?1";
+    "SELECT baseline_at, last_complete_at, empty_sweeps FROM source WHERE source_id = ?1";
 static const char complete_sql[] =
     "UPDATE source SET last_complete_sweep_id = ?2, last_complete_at = ?3,"
-    " baseline_at = coalesce(baseline_at, ?3) WHERE source_id = ?1";
+    " baseline_at = coalesce(baseline_at, ?3), empty_sweeps = ?4 WHERE source_id = ?1";
 static const char totals_sql[] = "SELECT count(*), coalesce(sum(status = 'compliant'), 0),"
                                  " coalesce(sum(status = 'non_compliant'), 0),"
                                  " coalesce(sum(status = 'unknown'), 0)"
@@ -125,6 +125,23 @@ static enum pw_status apply_unseen(struct pw_applying *apply)
     return PW_OK;
 }
 
+/* A fleet that is gone at once is more often a wrong endpoint, project or permission than the
+ * truth: the first such sweep changes nothing, and counts together with the next one that says the
+ * same. */
+static void note_empty(struct pw_applying *apply)
+{
+    const struct pw_apply_params *params = apply->params;
+
+    if (params->facts.records > 0 || params->unseen_count == 0)
+        return;
+    apply->empty_now = apply->empty_before == 0 ? 1 : 2;
+    if (apply->empty_now == 1)
+        pw_log_warning("%s: the API answers an empty list where it had %zu reports: nothing is "
+                       "missing until the next sweep says the same; check endpoint, project and "
+                       "permissions",
+                       params->source_name, params->unseen_count);
+}
+
 static enum pw_status record_baseline(struct pw_applying *apply)
 {
     const struct pw_apply_params *params = apply->params;
@@ -177,6 +194,7 @@ static enum pw_status note_complete(struct pw_applying *apply)
     pw_db_bind_int(statement, 1, apply->params->source_id);
     pw_db_bind_int(statement, 2, apply->params->sweep_id);
     pw_db_bind_int(statement, 3, apply->params->now_ms);
+    pw_db_bind_int(statement, 4, apply->empty_now);
     return pw_db_run(apply->db, statement, apply->err);
 }
 
@@ -188,6 +206,8 @@ static enum pw_status finish_sweep(struct pw_applying *apply)
 
     if (status == PW_OK && params->facts.outcome == PW_SWEEP_COMPLETE)
         status = note_complete(apply);
+    if (status == PW_OK)
+        status = pw_applying_health(apply);
     if (status == PW_OK)
         status =
             pw_sweep_row_end(apply->db, params->sweep_id, &params->facts, apply->result->changed,
@@ -213,6 +233,7 @@ static enum pw_status read_source(struct pw_applying *apply)
     if (status == PW_OK) {
         apply->baseline_done = pw_db_column_int_or(statement, 0, PW_TIME_NONE) != PW_TIME_NONE;
         apply->last_complete_ms = pw_db_column_int_or(statement, 1, 0);
+        apply->empty_before = sqlite3_column_int(statement, 2);
     }
     (void)sqlite3_reset(statement);
     return status;
@@ -239,8 +260,11 @@ enum pw_status pw_apply_finish(struct pw_db *db, const struct pw_apply_params *p
         status = read_source(&apply);
     if (status == PW_OK)
         status = apply_staged(&apply);
-    if (status == PW_OK && params->facts.outcome == PW_SWEEP_COMPLETE)
-        status = apply_unseen(&apply);
+    if (status == PW_OK && params->facts.outcome == PW_SWEEP_COMPLETE) {
+        note_empty(&apply);
+        if (apply.empty_now != 1) /* else it waits for the next sweep to say the same */
+            status = apply_unseen(&apply);
+    }
     if (status == PW_OK)
         status = finish_sweep(&apply);
     if (status != PW_OK) {

@@ -41,6 +41,7 @@ struct pw_sweep_facts {
     int64_t requests;
     int64_t retries;
     int64_t bytes;
+    bool was_stopped;       /* by us: it says nothing of the source */
     const char *reason;     /* why it is not complete; NULL */
     const char *error_code; /* of the API, NULL */
     const char *error_msg;  /* of the API or ours, NULL */
@@ -78,6 +79,8 @@ struct pw_apply_params {
     int64_t sweep_id;
     int64_t confirm;
     int64_t missing_after;
+    int64_t failing_after; /* so many sweeps in a row that are not complete raise source.failing */
+    int64_t failing_repeat_ms;      /* and again after so long */
     const struct pw_router *router; /* NULL: nobody is owed anything */
     struct pw_sweep_facts facts;
     const struct pw_unseen

@@ -267,6 +267,7 @@ static enum pw_status settle_node(struct pw_applying *apply, struct pw_node_row 
         .baseline_done = apply->baseline_done,
         .confirm = params->confirm,
         .missing_after = params->missing_after,
+        .misses = apply->empty_before == 1 && apply->empty_now == 2 ? 2 : 1,
         .now_ms = params->now_ms,
     };
     struct pw_diff_result decided;

@@ -21,7 +21,8 @@ struct pw_applying {
     struct pw_apply_result *result;
     struct pw_error *err;
     bool baseline_done;
-    int64_t last_complete_ms; /* of the sweep before */
+    int64_t last_complete_ms;    /* of the sweep before */
+    int empty_before, empty_now; /* complete sweeps in a row that showed nothing: 0, 1, 2 = more */
     /* the node at hand */
     struct pw_buffer node_key;
     struct pw_batch found;
@@ -44,6 +45,10 @@ struct pw_applying {
 PW_MUST_CHECK enum pw_status pw_applying_node(struct pw_applying *apply, struct pw_node_row *node);
 /* Frees what pw_applying_node kept from node to node. */
 void pw_applying_free_slots(struct pw_applying *apply);
+
+/* Counts whether the source fails, and raises what that means. In the transaction that ends the
+ * sweep. */
+PW_MUST_CHECK enum pw_status pw_applying_health(struct pw_applying *apply);
 
 /* Ends the row of a sweep. */
 PW_MUST_CHECK enum pw_status pw_sweep_row_end(struct pw_db *db, int64_t sweep_id,

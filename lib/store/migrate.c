@@ -15,6 +15,7 @@ struct migration {
 
 static const struct migration migrations[] = {
     {1, {pw_sql_schema, pw_sql_views}},
+    {2, {pw_sql_migration_2}},
 };
 enum { MIGRATION_COUNT = sizeof migrations / sizeof *migrations };
 

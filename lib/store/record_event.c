@@ -17,10 +17,15 @@ static const char add_sql[] =
     " cause, occurred_at, recorded_at, data)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 /* Who was told, or is still to be told, of the problem that now ends. */
-static const char told_sql[] =
+static const char node_told_sql[] =
     "SELECT d.hook, d.rule FROM delivery AS d WHERE d.event_id ="
     " (SELECT max(e.event_id) FROM event AS e"
     "   WHERE e.node_id = ?1 AND +e.type = 'io.patchwatch.node.non_compliant')"
+    " AND d.state IN ('pending', 'delivered', 'dead') ORDER BY d.delivery_id";
+static const char source_told_sql[] =
+    "SELECT d.hook, d.rule FROM delivery AS d WHERE d.event_id ="
+    " (SELECT max(e.event_id) FROM event AS e WHERE e.node_id IS NULL AND e.source_id = ?1"
+    "   AND e.type = 'io.patchwatch.source.failing')"
     " AND d.state IN ('pending', 'delivered', 'dead') ORDER BY d.delivery_id";
 
 static enum pw_status next_sequence(struct pw_db *db, int64_t *out, struct pw_error *err)
@@ -98,7 +103,7 @@ static enum pw_status sink_add(struct pw_route_sink *sink, const char *hook, con
 }
 
 /* Whoever was told of the problem is told of its end, whatever the rules say by now. */
-static enum pw_status owe_recovery(struct pw_db *db, int64_t node_id,
+static enum pw_status owe_recovery(struct pw_db *db, const char *told_sql, int64_t of_id,
                                    const struct pw_router *router, struct outbox_sink *sink,
                                    struct pw_error *err)
 {
@@ -108,7 +113,7 @@ static enum pw_status owe_recovery(struct pw_db *db, int64_t node_id,
 
     if (status != PW_OK)
         return status;
-    pw_db_bind_int(statement, 1, node_id);
+    pw_db_bind_int(statement, 1, of_id);
     while ((status = pw_db_step(db, statement, &row, err)) == PW_OK && row) {
         char *hook = pw_str_dup(pw_db_column_str(statement, 0));
         char *rule = pw_str_dup(pw_db_column_str(statement, 1));
@@ -151,7 +156,9 @@ enum pw_status pw_event_record(struct pw_db *db, struct pw_event *event, int64_t
         goto out;
     status = router->route(router, event, &sink.sink);
     if (status == PW_OK && event->type == PW_EVENT_NODE_COMPLIANT)
-        status = owe_recovery(db, node_id, router, &sink, err);
+        status = owe_recovery(db, node_told_sql, node_id, router, &sink, err);
+    else if (status == PW_OK && event->type == PW_EVENT_SOURCE_RECOVERED)
+        status = owe_recovery(db, source_told_sql, source_id, router, &sink, err);
 out:
     pw_buffer_free(&data);
     return status;

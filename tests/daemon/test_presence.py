@@ -156,7 +156,7 @@ def test_incomplete_first_sweeps_are_no_baseline(pw, sim):
     pw.source(sim, retries=0, offset="page")
     for page in (2, 3, 1):
         incomplete_sweep(pw, sim, page)
-        assert [event["kind"] for event in pw.events()] == []
+        assert [event["kind"] for event in pw.events() if event["kind"] != "source.failing"] == []
         assert pw.value("SELECT baseline_at FROM source") is None
     pw.sweeps(1)
     events = pw.events()

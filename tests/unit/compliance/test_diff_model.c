@@ -229,6 +229,7 @@ static void daemon_sweep(struct daemon *daemon, const struct reading *reading,
                                   .baseline_done = baseline_done,
                                   .confirm = settings->confirm,
                                   .missing_after = settings->missing_after,
+                                  .misses = 1,
                                   .now_ms = now};
 
     for (int b = 0; b < BASELINES; b++) {

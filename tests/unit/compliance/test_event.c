@@ -11,8 +11,9 @@
 #include "compliance/event.h"
 
 static const char *const type_names[PW_EVENT_TYPE_COUNT] = {
-    "node.non_compliant", "node.compliant", "node.discovered", "node.missing",
-    "node.returned",      "node.worsened",  "node.improved",   "source.baseline"};
+    "node.non_compliant", "node.compliant",  "node.discovered", "node.missing",
+    "node.returned",      "node.worsened",   "node.improved",   "source.baseline",
+    "source.failing",     "source.recovered"};
 
 static void test_type_names(void **state)
 {
@@ -43,7 +44,7 @@ static void test_type_names(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         assert_false(pw_event_type_parse(pw_str_of(wrong[i]), &type));
     assert_false(pw_event_type_parse(PW_STR_NULL, &type));
-    assert_int_equal(type, PW_EVENT_SOURCE_BASELINE); /* untouched by what is wrong */
+    assert_int_equal(type, PW_EVENT_SOURCE_RECOVERED); /* untouched by what is wrong */
 }
 
 static void test_cause_names(void **state)
@@ -51,10 +52,11 @@ static void test_cause_names(void **state)
     static const struct {
         enum pw_event_cause cause;
         const char *name;
-    } rows[] = {{PW_CAUSE_PATCHES, "patches"},        {PW_CAUSE_BASELINE, "baseline"},
-                {PW_CAUSE_STATUS, "status"},          {PW_CAUSE_FIRST_SEEN, "first_seen"},
-                {PW_CAUSE_RETURNED, "returned"},      {PW_CAUSE_NOT_SHOWN, "not_shown"},
-                {PW_CAUSE_FIRST_SWEEP, "first_sweep"}};
+    } rows[] = {{PW_CAUSE_PATCHES, "patches"},         {PW_CAUSE_BASELINE, "baseline"},
+                {PW_CAUSE_STATUS, "status"},           {PW_CAUSE_FIRST_SEEN, "first_seen"},
+                {PW_CAUSE_RETURNED, "returned"},       {PW_CAUSE_NOT_SHOWN, "not_shown"},
+                {PW_CAUSE_FIRST_SWEEP, "first_sweep"}, {PW_CAUSE_INCOMPLETE, "incomplete"},
+                {PW_CAUSE_FAILED, "failed"},           {PW_CAUSE_COMPLETE, "complete"}};
 
     (void)state;
     assert_int_equal(sizeof rows / sizeof rows[0], PW_CAUSE_COUNT - 1);

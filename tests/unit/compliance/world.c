@@ -56,6 +56,7 @@ void sweep(struct world *w, bool complete)
                                   .baseline_done = w->baseline_done,
                                   .confirm = w->confirm,
                                   .missing_after = w->missing_after,
+                                  .misses = 1,
                                   .now_ms = w->now_ms};
     static struct pw_report kept[2 * SLOTS]; /* what the result's events point to */
 

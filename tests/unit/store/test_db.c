@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "scratch.h"
+#include "store/migrate.h"
 
 enum { NOBODY = 65534 };
 
@@ -88,7 +89,7 @@ static void test_empty_file_is_fresh(void **state)
     put_file(scratch->path, "", 0);
     open_fails(scratch->path, PW_DB_READ, PW_ENOTFOUND, "is empty");
     db = open_writer(scratch);
-    assert_int_equal(number(db, "PRAGMA user_version"), 1);
+    assert_int_equal(number(db, "PRAGMA user_version"), PW_DB_SCHEMA_VERSION);
     pw_db_close(db);
 }
 
@@ -152,8 +153,8 @@ static void test_foreign_files(void **state)
         open_fails(scratch->path, modes[i], PW_ECORRUPT, "not a patchwatch history");
         make_with(scratch->path, "PRAGMA application_id = 42");
         open_fails(scratch->path, modes[i], PW_ECORRUPT, "0x0000002a");
-        make_with(scratch->path, "PRAGMA application_id = 1347900483; PRAGMA user_version = 2");
-        open_fails(scratch->path, modes[i], PW_ECORRUPT, "schema version 2, this program knows 1");
+        make_with(scratch->path, "PRAGMA application_id = 1347900483; PRAGMA user_version = 99");
+        open_fails(scratch->path, modes[i], PW_ECORRUPT, "has schema version 99");
         make_with(scratch->path, "PRAGMA user_version = 0");
         open_fails(scratch->path, modes[i], PW_ECORRUPT, "damaged");
         /* Not one of them was touched. */
@@ -162,6 +163,38 @@ static void test_foreign_files(void **state)
         make_with(scratch->path, "PRAGMA application_id = 1347900483; PRAGMA user_version = 1");
         open_fails(scratch->path, modes[i], PW_ECORRUPT, "damaged");
     }
+}
+
+/* A file as version 1 wrote it, with a source in it. */
+static void make_version_1(const char *path)
+{
+    sqlite3 *handle;
+
+    assert_int_equal(sqlite3_open(path, &handle), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(handle, pw_sql_schema, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(handle, pw_sql_views, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(handle,
+                                  "PRAGMA application_id = 1347900483; PRAGMA user_version = 1;"
+                                  "INSERT INTO source (name, endpoint) VALUES ('old', 'https://x')",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_close(handle), SQLITE_OK);
+}
+
+static void test_file_of_version_1(void **state)
+{
+    struct scratch *scratch = *state;
+    struct pw_db *db;
+
+    make_version_1(scratch->path);
+    db = open_writer(scratch);
+    assert_int_equal(number(db, "PRAGMA user_version"), PW_DB_SCHEMA_VERSION);
+    assert_int_equal(number(db, "SELECT count(*) FROM source WHERE name = 'old'"), 1);
+    assert_int_equal(number(db, "SELECT failed_sweeps + empty_sweeps FROM source"), 0);
+    assert_int_equal(number(db, "SELECT failing_since IS NULL AND failing_told_at IS NULL"
+                                " FROM source"),
+                     1);
+    pw_db_close(db);
 }
 
 static void test_garbage_and_truncation(void **state)
@@ -420,6 +453,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_writer, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_bad_paths, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_foreign_files, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_file_of_version_1, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_garbage_and_truncation, scratch_setup,
                                         scratch_teardown),
         cmocka_unit_test_setup_teardown(test_reader, scratch_setup, scratch_teardown),

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "scratch.h"
+#include "store/migrate.h"
 
 #define ONE_SOURCE "INSERT INTO source (source_id, name, endpoint) VALUES (1, 'prod', 'https://x');"
 #define ONE_NODE                                                                                   \
@@ -31,7 +32,7 @@ static void test_identity(void **state)
     struct pw_db *db = open_writer(*state);
 
     assert_int_equal(number(db, "PRAGMA application_id"), 0x50575443);
-    assert_int_equal(number(db, "PRAGMA user_version"), 1);
+    assert_int_equal(number(db, "PRAGMA user_version"), PW_DB_SCHEMA_VERSION);
     assert_string_equal(rows(db, "PRAGMA journal_mode"), "wal");
     assert_int_equal(number(db, "SELECT count(*) FROM pragma_table_list"
                                 " WHERE schema = 'main' AND type = 'table' AND NOT strict"
