@@ -9,7 +9,12 @@
 #include "daemon/collecting.h"
 #include "store/snapshot.h"
 
-enum { REOPEN_MS = 5000 }; /* between attempts to open the source where the database fails */
+enum {
+    REOPEN_MS = 5000, /* between attempts to open the source where the database fails */
+    CREDENTIAL_LOOK_MS = 5000,
+    REFUSED_WAIT_MS = 5 * 60 * 1000,
+    REFUSED_WAIT_MAX_MS = 60 * 60 * 1000,
+};
 
 static const char *state_name(enum pw_collector_state state)
 {
@@ -38,15 +43,40 @@ const struct pw_source_config *pw_collector_source(const struct pw_collector *co
 /* Closing ---------------------------------------------------------------------------------------
  */
 
-static void on_timer_closed(uv_handle_t *handle)
+static void free_collector(struct pw_collector *collector)
 {
-    struct pw_collector *collector = handle->data;
-
     pw_batch_free(&collector->batch);
     pw_index_free(collector->index);
     pw_throttle_close(collector->throttle);
     collector->closed(collector->closed_context);
     free(collector);
+}
+
+static void part_closed(void *context)
+{
+    struct pw_collector *collector = context;
+
+    if (--collector->closing_parts == 0 && collector->state == STATE_CLOSED)
+        free_collector(collector);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    part_closed(handle->data);
+}
+
+static void close_credentials(struct pw_collector *collector)
+{
+    if (collector->credentials == NULL)
+        return;
+    collector->closing_parts++;
+    pw_credentials_close(collector->credentials, part_closed, collector);
+    collector->credentials = NULL;
+}
+
+bool pw_collector_is_settled(const struct pw_collector *collector)
+{
+    return collector->closing_parts == 0;
 }
 
 /* True where it is closing and nothing is on its way any more. */
@@ -55,6 +85,8 @@ static bool closed_at_rest(struct pw_collector *collector)
     if (!collector->is_closing)
         return false;
     set_state(collector, STATE_CLOSED);
+    collector->closing_parts++;
+    close_credentials(collector);
     uv_close((uv_handle_t *)&collector->timer, on_timer_closed);
     return true;
 }
@@ -66,6 +98,8 @@ void pw_collector_close(struct pw_collector *collector, void (*closed)(void *con
     collector->closed = closed;
     collector->closed_context = context;
     (void)uv_timer_stop(&collector->timer);
+    /* First, so that a sweep that waits for a credential need not wait any more. */
+    close_credentials(collector);
     if (collector->sweep != NULL)
         pw_sweep_cancel(collector->sweep);
     else if (collector->state == STATE_IDLE || collector->state == STATE_NEW)
@@ -75,10 +109,53 @@ void pw_collector_close(struct pw_collector *collector, void (*closed)(void *con
 /* The time of the next sweep ------------------------------------------------------------------ */
 
 static void begin_sweep(struct pw_collector *collector);
+static void set_timer(struct pw_collector *collector);
 
 static void on_due(uv_timer_t *timer)
 {
-    begin_sweep(timer->data);
+    struct pw_collector *collector = timer->data;
+    int64_t left_ms = collector->due_monotonic_ms - pw_clock_monotonic_ms(collector->params.clock);
+
+    if (collector->waits_for_credential && left_ms > 0 &&
+        !pw_credentials_changed(collector->credentials)) {
+        set_timer(collector);
+        return;
+    }
+    begin_sweep(collector);
+}
+
+/* Wakes the collector when its sweep is due; now and then before, where a credential that changes
+ * would bring it forward. */
+static void set_timer(struct pw_collector *collector)
+{
+    int64_t left_ms = collector->due_monotonic_ms - pw_clock_monotonic_ms(collector->params.clock);
+
+    if (left_ms < 0)
+        left_ms = 0;
+    if (collector->waits_for_credential && left_ms > CREDENTIAL_LOOK_MS)
+        left_ms = CREDENTIAL_LOOK_MS;
+    (void)uv_timer_start(&collector->timer, on_due, (uint64_t)left_ms, 0);
+}
+
+/* How far into its interval a source stands, by its name: the same after every start, another one
+ * for every source, so that many do not ask at once. Within ±spread_ms. */
+static int64_t splay_ms(const struct pw_collector *collector, int64_t spread_ms)
+{
+    uint64_t hash = UINT64_C(0xCBF29CE484222325); /* FNV-1a */
+
+    for (const char *p = pw_collector_name(collector); *p != '\0'; p++)
+        hash = (hash ^ (unsigned char)*p) * UINT64_C(0x100000001B3);
+    return (int64_t)(hash % (uint64_t)(2 * spread_ms + 1)) - spread_ms;
+}
+
+/* A refused credential is not shown again soon: five failures lock an access key. */
+static int64_t refused_wait_ms(struct pw_collector *collector)
+{
+    int64_t wait_ms = REFUSED_WAIT_MS;
+
+    for (int64_t i = 1; i < collector->auth_failures && wait_ms < REFUSED_WAIT_MAX_MS; i++)
+        wait_ms *= 2;
+    return wait_ms < REFUSED_WAIT_MAX_MS ? wait_ms : REFUSED_WAIT_MAX_MS;
 }
 
 static void open_source(struct pw_collector *collector);
@@ -90,7 +167,12 @@ static bool take_source(struct pw_collector *collector, const struct pw_source_c
     bool is_elsewhere = strcmp(collector->params.source->endpoint, source->endpoint) != 0;
 
     collector->params.source = source;
+    pw_pace_configure(&collector->pace, source->rate_count, source->rate_period_ms,
+                      source->concurrency);
     pw_throttle_set(collector->throttle, source->rate_count, source->rate_period_ms);
+    close_credentials(collector); /* they read the configuration that is to be freed */
+    collector->waits_for_credential = false;
+    collector->auth_failures = 0;
     return is_elsewhere;
 }
 
@@ -122,14 +204,25 @@ void pw_collecting_rest(struct pw_collector *collector)
     spread = source->interval_ms * source->jitter_percent / 100;
     took = pw_clock_monotonic_ms(collector->params.clock) - collector->started_monotonic_ms;
     wait = source->interval_ms - took;
-    if (spread > 0)
-        wait += (int64_t)(pw_random() % (uint64_t)(2 * spread + 1)) - spread;
+    if (spread > 0) {
+        wait += collector->is_splayed ? (int64_t)(pw_random() % (uint64_t)(2 * spread + 1)) - spread
+                                      : splay_ms(collector, spread);
+        collector->is_splayed = true;
+    }
     /* A sweep that took longer than the interval is followed by a breath, not by the next at once.
      */
     if (wait < source->interval_ms / 10)
         wait = source->interval_ms / 10;
+    collector->waits_for_credential = collector->summary.auth_failed;
+    if (collector->summary.auth_failed) {
+        collector->auth_failures++;
+        if (wait < refused_wait_ms(collector))
+            wait = refused_wait_ms(collector);
+    } else {
+        collector->auth_failures = 0;
+    }
     collector->due_monotonic_ms = pw_clock_monotonic_ms(collector->params.clock) + wait;
-    (void)uv_timer_start(&collector->timer, on_due, (uint64_t)wait, 0);
+    set_timer(collector);
 }
 
 void pw_collecting_give_up(struct pw_collector *collector, const char *why)
@@ -251,6 +344,9 @@ static void begin_done(struct pw_store_job *job)
         .loop = collector->params.loop,
         .http = collector->params.http,
         .throttle = collector->throttle,
+        .pace = &collector->pace,
+        .credentials = collector->credentials,
+        .clock = collector->params.clock,
         .source = collector->params.source,
         .index = collector->index,
         .remembered = collector->offset_mode,
@@ -283,11 +379,17 @@ static void begin_done(struct pw_store_job *job)
 static void begin_sweep(struct pw_collector *collector)
 {
     struct begin_job *begin = calloc(1, sizeof *begin);
+    struct pw_error error;
 
     collector->started_ms = pw_clock_wall_ms(collector->params.clock);
     collector->started_monotonic_ms = pw_clock_monotonic_ms(collector->params.clock);
     collector->stage_error = (struct pw_error){0};
-    if (begin == NULL) {
+    collector->summary = (struct pw_sweep_summary){0};
+    if (begin == NULL ||
+        (collector->credentials == NULL &&
+         pw_credentials_new(collector->params.loop, collector->params.http, collector->params.clock,
+                            collector->params.source, &collector->credentials, &error) != PW_OK)) {
+        free(begin);
         pw_collecting_give_up(collector, "out of memory");
         return;
     }
@@ -317,6 +419,8 @@ enum pw_status pw_collector_new(const struct pw_collector_params *params, struct
         free(collector);
         return status;
     }
+    pw_pace_configure(&collector->pace, params->source->rate_count, params->source->rate_period_ms,
+                      params->source->concurrency);
     pw_batch_init(&collector->batch);
     (void)uv_timer_init(params->loop, &collector->timer); /* cannot fail */
     collector->timer.data = collector;
@@ -332,7 +436,7 @@ void pw_collector_start(struct pw_collector *collector, bool once)
 
 void pw_collector_use(struct pw_collector *collector, const struct pw_source_config *source)
 {
-    int64_t now_ms, due_ms;
+    int64_t due_ms;
 
     if (collector->state != STATE_IDLE) {
         collector->next_source = source;
@@ -344,11 +448,9 @@ void pw_collector_use(struct pw_collector *collector, const struct pw_source_con
         return;
     }
     /* A shorter interval brings the next sweep forward; nothing ever puts it off. */
-    now_ms = pw_clock_monotonic_ms(collector->params.clock);
     due_ms = collector->started_monotonic_ms + source->interval_ms;
     if (due_ms < collector->due_monotonic_ms) {
         collector->due_monotonic_ms = due_ms;
-        (void)uv_timer_start(&collector->timer, on_due,
-                             due_ms > now_ms ? (uint64_t)(due_ms - now_ms) : 0, 0);
+        set_timer(collector);
     }
 }

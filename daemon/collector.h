@@ -39,6 +39,8 @@ void pw_collector_start(struct pw_collector *collector, bool once);
 void pw_collector_use(struct pw_collector *collector, const struct pw_source_config *source);
 /* The configuration that it goes by at this moment. */
 const struct pw_source_config *pw_collector_source(const struct pw_collector *collector);
+/* False while something of an earlier configuration is still being closed. */
+bool pw_collector_is_settled(const struct pw_collector *collector);
 const char *pw_collector_name(const struct pw_collector *collector);
 /* Stops what runs, frees all on the loop, then calls closed. */
 void pw_collector_close(struct pw_collector *collector, void (*closed)(void *context),

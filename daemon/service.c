@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/collector.h"
+#include "daemon/stall.h"
 #include "http/http.h"
 #include "store/thread.h"
 
@@ -28,6 +29,7 @@ struct generation {
 struct pw_service {
     uv_loop_t loop;
     uv_signal_t on_term, on_int, on_hup;
+    struct pw_stall stall;
     struct generation *configs; /* the newest is in use; running sweeps may go by older ones */
     struct pw_alerts *alerts;
     struct pw_store *store;
@@ -120,7 +122,8 @@ static void free_old_configs(struct pw_service *service)
     if (service->open_collectors != service->collector_count)
         return; /* one that closes may still read its own */
     for (size_t i = 0; i < service->collector_count; i++) {
-        if (!is_in(config_of(service), pw_collector_source(service->collectors[i])))
+        if (!pw_collector_is_settled(service->collectors[i]) ||
+            !is_in(config_of(service), pw_collector_source(service->collectors[i])))
             return;
     }
     while ((older = service->configs->older) != NULL) {
@@ -137,6 +140,7 @@ static void close_signals(struct pw_service *service)
     uv_close((uv_handle_t *)&service->on_term, NULL);
     uv_close((uv_handle_t *)&service->on_int, NULL);
     uv_close((uv_handle_t *)&service->on_hup, NULL);
+    pw_stall_stop(&service->stall);
 }
 
 static void on_http_closed(void *context)
@@ -460,6 +464,7 @@ int pw_service_run(struct pw_config *config, struct pw_alerts *alerts, bool once
         pw_log_err("out of memory");
         return EX_TEMPFAIL;
     }
+    pw_stall_start(&service.stall, &service.loop);
     watch_signals(&service);
     status = open_parts(&service, &error);
     if (status != PW_OK) {

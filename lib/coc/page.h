@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "cloud/error_body.h"
 #include "compliance/report.h"
 
 /* Bytes that must be readable behind a body (simdjson reads in blocks). */
@@ -23,13 +24,6 @@ struct pw_page {
     struct pw_error complaint; /* about the first thing that is wrong; "" where all is well */
 };
 
-/* An error body of the API or of the gateway before it; null views where it holds none. */
-struct pw_api_error {
-    struct pw_str code;
-    struct pw_str message;
-    struct pw_str request_id;
-};
-
 struct pw_page_decoder; /* one page at a time; memory is kept from page to page */
 
 struct pw_page_decoder *pw_page_decoder_new(void); /* NULL where memory is short */
@@ -42,11 +36,5 @@ void pw_page_decoder_free(struct pw_page_decoder *decoder);
 PW_MUST_CHECK enum pw_status pw_page_decode(struct pw_page_decoder *decoder, const char *body,
                                             size_t len, struct pw_page *page,
                                             struct pw_api_error *api_error, struct pw_error *err);
-
-/* Looks for an error in the body of a refused request, whatever its form: error_code/error_msg,
- * errorCode/errorMsg, code/message, one level deep or nested. The views live as those of a page.
- * Nothing found: null views. Never fails. body needs the padding too. */
-void pw_api_error_decode(struct pw_page_decoder *decoder, const char *body, size_t len,
-                         struct pw_api_error *out);
 
 #endif

@@ -445,13 +445,3 @@ extern "C" pw_status pw_page_decode(pw_page_decoder *decoder, const char *body, 
     page->reports = decoder->reports;
     return PW_OK;
 }
-
-extern "C" void pw_api_error_decode(pw_page_decoder *decoder, const char *body, size_t len,
-                                    pw_api_error *out)
-{
-    dom::object object;
-
-    *out = pw_api_error{};
-    if (parse(decoder, body, len, &object, nullptr) == PW_OK)
-        (void)find_error(object, out, 3);
-}

@@ -6,18 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/backoff.h"
 #include "base/buffer.h"
 #include "base/failpoint.h"
 #include "base/hashset.h"
 #include "base/log.h"
+#include "cloud/error_body.h"
 #include "coc/page.h"
 #include "coc/query.h"
 
 enum {
     BODY_MAX_BYTES = 8 * 1024 * 1024,
     URL_MAX_BYTES = 16 * 1024,
-    ORDER_MIN_RECORDS = 8, /* fewer say nothing of how the server sorts */
+    ORDER_MIN_RECORDS = 8,   /* fewer say nothing of how the server sorts */
+    MAX_RENEWALS = 3,        /* of the credential in one sweep */
+    THROTTLED_MIN_MS = 2000, /* where a 429 says nothing of when: two to five seconds */
+    THROTTLED_SPREAD_MS = 3000,
 };
+#define SKEW_WORTH_TELLING_MS (60 * PW_SECOND_MS)
 
 _Static_assert(2 * (PW_OFFSET_MAX + 1) <= PW_INDEX_MAX_PAGE,
                "the index has room for the page numbers of both passes");
@@ -31,6 +37,7 @@ struct page_call {
     struct page_call *next, *previous;
     int64_t offset;
     int pass;
+    unsigned credential;            /* the one that its last attempt showed */
     struct pw_paging_answer answer; /* once judged; owns identities */
     uint64_t *identities;
 };
@@ -39,37 +46,72 @@ struct pw_sweep {
     struct pw_sweep_params params;
     struct pw_paging paging;
     struct pw_page_decoder *decoder;
+    struct pw_error_body *error_body;
     struct pw_buffer url;
     struct pw_buffer node_key;
     struct pw_hashset nodes;   /* node keys seen */
     struct pw_hashset touched; /* report keys that were staged: what follows on them is too */
     struct page_call *calls;
     size_t call_count;
+    int64_t *again; /* offsets to ask once more, with a fresh credential */
+    size_t again_count, again_capacity;
+    unsigned credential; /* counts those that were prepared */
+    bool is_preparing;
     uv_timer_t deadline;
     uv_idle_t kick; /* the first requests, and the end, are never made from within a caller */
     int open_handles;
-    bool is_held, is_ending, timed_out, out_of_memory;
+    bool is_held, is_ending, timed_out, out_of_memory, no_credential;
     struct pw_sweep_summary summary;
 };
 
 static void pump(struct pw_sweep *sweep);
 
-static void note_error(struct pw_sweep *sweep, const struct pw_http_result *result)
+/* Nothing more is asked, whatever is left. */
+static bool must_stop(const struct pw_sweep *sweep)
+{
+    return sweep->out_of_memory || sweep->timed_out || sweep->summary.was_canceled ||
+           sweep->summary.auth_failed || sweep->no_credential;
+}
+
+static void tell_error(struct pw_sweep *sweep, struct pw_str code, struct pw_str message)
 {
     struct pw_sweep_summary *summary = &sweep->summary;
-    struct pw_api_error api = {0};
 
     if (summary->error_msg[0] != '\0')
         return; /* the first cause is the one to tell */
+    (void)pw_text_printable(summary->error_code, sizeof summary->error_code, code);
+    (void)pw_text_printable(summary->error_msg, sizeof summary->error_msg, message);
+    pw_credentials_redact(sweep->params.credentials, summary->error_msg);
+}
+
+/* A signature is good for some minutes only, so a clock that is wrong looks like a wrong secret. */
+static void tell_skew(struct pw_sweep *sweep, const struct pw_http_response *response)
+{
+    struct pw_sweep_summary *summary = &sweep->summary;
+    size_t used = strlen(summary->error_msg);
+    char duration[32];
+    int64_t skew_ms;
+
+    if (response->date_ms == PW_TIME_NONE)
+        return;
+    skew_ms = pw_clock_wall_ms(sweep->params.clock) - response->date_ms;
+    if (llabs(skew_ms) < SKEW_WORTH_TELLING_MS)
+        return;
+    (void)snprintf(summary->error_msg + used, sizeof summary->error_msg - used,
+                   " (our clock is %s %s the server's)",
+                   pw_duration_text(duration, sizeof duration, llabs(skew_ms)),
+                   skew_ms > 0 ? "ahead of" : "behind");
+}
+
+static void note_error(struct pw_sweep *sweep, const struct pw_http_result *result)
+{
+    struct pw_api_error api = {0};
+
     if (result->response != NULL && result->response->body.len > 0)
-        pw_api_error_decode(sweep->decoder, result->response->body.data, result->response->body.len,
-                            &api);
-    (void)pw_text_printable(summary->error_code, sizeof summary->error_code, api.code);
-    if (api.message.data != NULL)
-        (void)pw_text_printable(summary->error_msg, sizeof summary->error_msg, api.message);
-    else
-        (void)pw_text_printable(summary->error_msg, sizeof summary->error_msg,
-                                pw_str_of(result->error.message));
+        pw_error_body_decode(sweep->error_body, result->response->body.data,
+                             result->response->body.len, &api);
+    tell_error(sweep, api.code,
+               api.message.data != NULL ? api.message : pw_str_of(result->error.message));
 }
 
 /* Pages in the order of reading: those of the repair pass come after all others. */
@@ -170,6 +212,49 @@ static enum pw_status take_page(struct page_call *call, const struct pw_page *pa
     return PW_OK;
 }
 
+static void follow_pace(struct pw_sweep *sweep)
+{
+    int64_t count, period_ms;
+
+    pw_pace_rate(sweep->params.pace, &count, &period_ms);
+    pw_throttle_set(sweep->params.throttle, count, period_ms);
+}
+
+/* An answer that will be tried again: goes slower, and says how long to wait at least. */
+static int64_t slow_down(void *context, const struct pw_http_response *response)
+{
+    struct page_call *call = context;
+    struct pw_sweep *sweep = call->sweep;
+    struct pw_api_error api = {0};
+    int64_t window_ms;
+
+    if (response->status != 429) {
+        if (response->status >= 502)
+            pw_pace_strained(sweep->params.pace);
+        return -1;
+    }
+    if (pw_pace_throttled(sweep->params.pace))
+        follow_pace(sweep);
+    pw_error_body_decode(sweep->error_body, response->body.data, response->body.len, &api);
+    window_ms = pw_api_throttle_window_ms(api.message, NULL);
+    if (window_ms >= 0)
+        return window_ms;
+    return THROTTLED_MIN_MS + (int64_t)(pw_random() % THROTTLED_SPREAD_MS);
+}
+
+static enum pw_status show_credential(void *context, const char *const **headers,
+                                      struct pw_error *err)
+{
+    struct page_call *call = context;
+    struct pw_sweep *sweep = call->sweep;
+
+    call->credential = sweep->credential;
+    if (pw_query_url(sweep->params.source, call->offset, &sweep->url) != PW_OK)
+        return pw_fail(err, PW_ELIMIT, "the query is longer than %d bytes", URL_MAX_BYTES);
+    return pw_credentials_headers(sweep->params.credentials, "GET", sweep->url.data, PW_STR_NULL,
+                                  headers, err);
+}
+
 static enum pw_http_verdict judge_page(void *context, const struct pw_http_response *response,
                                        bool last, struct pw_error *err)
 {
@@ -180,6 +265,8 @@ static enum pw_http_verdict judge_page(void *context, const struct pw_http_respo
     if (pw_page_decode(call->sweep->decoder, response->body.data, response->body.len, &page,
                        &api_error, err) != PW_OK)
         return PW_HTTP_RETRY;
+    if (pw_pace_good(call->sweep->params.pace))
+        follow_pace(call->sweep);
     if (page.complaint.status != PW_OK) {
         /* A page that is right in parts is asked again; in the end what is right of it is true. */
         *err = page.complaint;
@@ -187,9 +274,7 @@ static enum pw_http_verdict judge_page(void *context, const struct pw_http_respo
             return PW_HTTP_RETRY;
         pw_log_warning("%s: page at offset %" PRId64 ": %s", call->sweep->params.source->name,
                        call->offset, err->message);
-        if (call->sweep->summary.error_msg[0] == '\0')
-            (void)pw_text_printable(call->sweep->summary.error_msg,
-                                    sizeof call->sweep->summary.error_msg, pw_str_of(err->message));
+        tell_error(call->sweep, PW_STR_NULL, pw_str_of(err->message));
     }
     if (take_page(call, &page) != PW_OK) {
         call->sweep->out_of_memory = true;
@@ -215,11 +300,98 @@ static void unlink_call(struct page_call *call)
     free(call);
 }
 
+/* Cancels what is on its way; each call's done counts it as lost. */
+static void cancel_calls(struct pw_sweep *sweep)
+{
+    bool was_held = sweep->is_held;
+
+    sweep->is_held = true; /* no new ones meanwhile */
+    while (sweep->calls != NULL)
+        pw_http_cancel(sweep->calls->http_call);
+    sweep->is_held = was_held;
+}
+
+static void prepare_credential(struct pw_sweep *sweep);
+
+static void credential_is_ready(void *context, enum pw_status status, const struct pw_error *error)
+{
+    struct pw_sweep *sweep = context;
+
+    sweep->is_preparing = false;
+    sweep->credential++;
+    if (status != PW_OK && status != PW_ECANCELED) {
+        sweep->no_credential = true;
+        sweep->summary.auth_failed = status == PW_EPERM;
+        tell_error(sweep, PW_STR_NULL, pw_str_of(error->message));
+    }
+    pump(sweep);
+}
+
+static void prepare_credential(struct pw_sweep *sweep)
+{
+    sweep->is_preparing = true;
+    pw_credentials_prepare(sweep->params.credentials, credential_is_ready, sweep);
+}
+
+static bool ask_again(struct pw_sweep *sweep, int64_t offset)
+{
+    if (sweep->again_count == sweep->again_capacity) {
+        size_t capacity = sweep->again_capacity == 0 ? 16 : sweep->again_capacity * 2;
+        int64_t *again = realloc(sweep->again, capacity * sizeof *again);
+
+        if (again == NULL)
+            return false;
+        sweep->again = again;
+        sweep->again_capacity = capacity;
+    }
+    sweep->again[sweep->again_count++] = offset;
+    return true;
+}
+
+/* 401: true where the page is to be asked once more, with a credential that is another one by now
+ * or that is being renewed. Never the same one again: five failures lock an access key. */
+static bool renews_for(struct page_call *call)
+{
+    struct pw_sweep *sweep = call->sweep;
+
+    if (call->credential == sweep->credential && !sweep->is_preparing) {
+        if (sweep->credential > MAX_RENEWALS || !pw_credentials_refused(sweep->params.credentials))
+            return false;
+        pw_log_info("%s: the credential was refused, a fresh one is fetched",
+                    sweep->params.source->name);
+        prepare_credential(sweep);
+    }
+    return ask_again(sweep, call->offset);
+}
+
+/* A page that was given up, or that must wait for another credential. */
+static void page_failed(struct page_call *call, const struct pw_http_result *result)
+{
+    struct pw_sweep *sweep = call->sweep;
+    long http_status = result->response != NULL ? result->response->status : 0;
+
+    if (result->status != PW_ECANCELED) {
+        pw_log_debug("%s: page at offset %" PRId64 ": %s", sweep->params.source->name, call->offset,
+                     result->error.message);
+        if (http_status == 401 && !must_stop(sweep) && renews_for(call))
+            return;
+        if (result->status == PW_ENETWORK)
+            pw_pace_strained(sweep->params.pace);
+        note_error(sweep, result);
+        if ((http_status == 401 || http_status == 403) && !sweep->summary.auth_failed) {
+            sweep->summary.auth_failed = true;
+            tell_skew(sweep, result->response);
+        }
+    }
+    pw_paging_lost(&sweep->paging, call->offset);
+}
+
 static void page_done(void *context, const struct pw_http_result *result)
 {
     struct page_call *call = context;
     struct pw_sweep *sweep = call->sweep;
     struct pw_sweep_summary *summary = &sweep->summary;
+    bool had_failed = summary->auth_failed;
 
     summary->requests += result->attempts;
     summary->retries += result->attempts > 1 ? result->attempts - 1 : 0;
@@ -230,14 +402,11 @@ static void page_done(void *context, const struct pw_http_result *result)
         if (pw_paging_answer(&sweep->paging, call->offset, &call->answer) != PW_OK)
             sweep->out_of_memory = true;
     } else {
-        if (result->status != PW_ECANCELED) {
-            pw_log_debug("%s: page at offset %" PRId64 ": %s", sweep->params.source->name,
-                         call->offset, result->error.message);
-            note_error(sweep, result);
-        }
-        pw_paging_lost(&sweep->paging, call->offset);
+        page_failed(call, result);
     }
     unlink_call(call);
+    if (summary->auth_failed && !had_failed)
+        cancel_calls(sweep);
     pump(sweep);
 }
 
@@ -254,6 +423,9 @@ static enum pw_status ask_page(struct pw_sweep *sweep, int64_t offset, struct pw
         .body_max_bytes = BODY_MAX_BYTES,
         .retries = (unsigned)source->retries,
         .throttle = sweep->params.throttle,
+        .http2 = source->http2,
+        .prepare = show_credential,
+        .wait_hint_ms = slow_down,
         .judge = judge_page,
         .done = page_done,
     };
@@ -292,6 +464,8 @@ static void handle_closed(uv_handle_t *handle)
     sweep->params.done(sweep->params.context, &sweep->summary);
     pw_paging_free(&sweep->paging);
     pw_page_decoder_free(sweep->decoder);
+    pw_error_body_free(sweep->error_body);
+    free(sweep->again);
     pw_hashset_free(&sweep->nodes);
     pw_hashset_free(&sweep->touched);
     pw_buffer_free(&sweep->url);
@@ -305,8 +479,7 @@ static void end_sweep(struct pw_sweep *sweep)
     char duration[32];
 
     sweep->is_ending = true;
-    summary->is_complete = pw_paging_is_complete(&sweep->paging) && !sweep->out_of_memory &&
-                           !sweep->timed_out && !summary->was_canceled;
+    summary->is_complete = pw_paging_is_complete(&sweep->paging) && !must_stop(sweep);
     summary->proved_mode =
         summary->is_complete ? pw_paging_proved_mode(&sweep->paging) : PW_PAGING_AUTO;
     summary->reported_count = sweep->paging.count;
@@ -322,26 +495,24 @@ static void end_sweep(struct pw_sweep *sweep)
             summary->pages);
     else if (sweep->out_of_memory)
         (void)snprintf(summary->reason, sizeof summary->reason, "out of memory");
+    else if (summary->auth_failed)
+        (void)snprintf(summary->reason, sizeof summary->reason,
+                       "the credential was refused; it is not shown again until it changes, or "
+                       "some time has passed");
+    else if (sweep->no_credential)
+        (void)snprintf(summary->reason, sizeof summary->reason, "there is no credential");
     else if (!summary->is_complete)
         pw_paging_reason(&sweep->paging, summary->reason, sizeof summary->reason);
     uv_close((uv_handle_t *)&sweep->deadline, handle_closed);
     uv_close((uv_handle_t *)&sweep->kick, handle_closed);
 }
 
-/* Cancels what is on its way; each call's done counts it as lost. */
-static void cancel_calls(struct pw_sweep *sweep)
+static bool next_offset(struct pw_sweep *sweep, int64_t *offset)
 {
-    bool was_held = sweep->is_held;
-
-    sweep->is_held = true; /* no new ones meanwhile */
-    while (sweep->calls != NULL)
-        pw_http_cancel(sweep->calls->http_call);
-    sweep->is_held = was_held;
-}
-
-static bool must_stop(const struct pw_sweep *sweep)
-{
-    return sweep->out_of_memory || sweep->timed_out || sweep->summary.was_canceled;
+    if (sweep->again_count == 0)
+        return pw_paging_next(&sweep->paging, offset);
+    *offset = sweep->again[--sweep->again_count];
+    return true;
 }
 
 static void pump(struct pw_sweep *sweep)
@@ -351,9 +522,8 @@ static void pump(struct pw_sweep *sweep)
 
     if (sweep->is_ending)
         return;
-    while (!sweep->is_held && !must_stop(sweep) &&
-           sweep->call_count < (size_t)sweep->params.source->concurrency &&
-           pw_paging_next(&sweep->paging, &offset)) {
+    while (!sweep->is_held && !sweep->is_preparing && !must_stop(sweep) &&
+           sweep->call_count < (size_t)sweep->params.pace->allowed && next_offset(sweep, &offset)) {
         if (ask_page(sweep, offset, &error) == PW_OK)
             continue;
         pw_log_err("%s: page at offset %" PRId64 ": %s", sweep->params.source->name, offset,
@@ -362,8 +532,15 @@ static void pump(struct pw_sweep *sweep)
                        error.message);
         pw_paging_lost(&sweep->paging, offset);
     }
-    if (sweep->call_count == 0 && (must_stop(sweep) || pw_paging_is_over(&sweep->paging)))
+    if (sweep->call_count > 0 || sweep->is_preparing)
+        return;
+    if (must_stop(sweep)) {
+        while (sweep->again_count > 0)
+            pw_paging_lost(&sweep->paging, sweep->again[--sweep->again_count]);
         end_sweep(sweep);
+    } else if (pw_paging_is_over(&sweep->paging)) {
+        end_sweep(sweep);
+    }
 }
 
 static void on_deadline(uv_timer_t *timer)
@@ -377,8 +554,12 @@ static void on_deadline(uv_timer_t *timer)
 
 static void on_kick(uv_idle_t *idle)
 {
+    struct pw_sweep *sweep = idle->data;
+
     (void)uv_idle_stop(idle);
-    pump(idle->data);
+    if (sweep->credential == 0 && !sweep->is_preparing && !must_stop(sweep))
+        prepare_credential(sweep);
+    pump(sweep);
 }
 
 enum pw_status pw_sweep_start(const struct pw_sweep_params *params, struct pw_sweep **out,
@@ -390,7 +571,10 @@ enum pw_status pw_sweep_start(const struct pw_sweep_params *params, struct pw_sw
     if (sweep == NULL)
         return pw_fail_nomem(err);
     sweep->decoder = pw_page_decoder_new();
-    if (sweep->decoder == NULL) {
+    sweep->error_body = pw_error_body_new();
+    if (sweep->decoder == NULL || sweep->error_body == NULL) {
+        pw_page_decoder_free(sweep->decoder);
+        pw_error_body_free(sweep->error_body);
         free(sweep);
         return pw_fail_nomem(err);
     }
@@ -430,6 +614,7 @@ void pw_sweep_cancel(struct pw_sweep *sweep)
     if (sweep->is_ending)
         return;
     sweep->summary.was_canceled = true;
+    sweep->is_preparing = false; /* nobody will call us any more */
     cancel_calls(sweep);
     pump(sweep);
 }

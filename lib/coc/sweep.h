@@ -8,7 +8,10 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "base/clock.h"
 #include "base/error.h"
+#include "cloud/credentials.h"
+#include "coc/pace.h"
 #include "coc/paging.h"
 #include "compliance/index.h"
 #include "compliance/report.h"
@@ -22,6 +25,7 @@ struct pw_sweep_summary {
     bool is_complete;
     bool saw_a_page;
     bool was_canceled;
+    bool auth_failed;                /* the credential was refused: not to be shown again soon */
     enum pw_paging_mode proved_mode; /* AUTO = nothing was proved */
     int64_t reported_count;          /* -1 = never said */
     int64_t records;                 /* distinct */
@@ -40,6 +44,9 @@ struct pw_sweep_params {
     uv_loop_t *loop;
     struct pw_http *http;
     struct pw_throttle *throttle;
+    struct pw_pace *pace; /* slowed and sped up as the server answers */
+    struct pw_credentials *credentials;
+    const struct pw_clock *clock;
     const struct pw_source_config *source; /* must live until done */
     struct pw_index *index;                /* marked as seen, otherwise unchanged */
     enum pw_paging_mode remembered;
@@ -55,7 +62,8 @@ PW_MUST_CHECK enum pw_status pw_sweep_start(const struct pw_sweep_params *params
                                             struct pw_sweep **out, struct pw_error *err);
 /* While held it asks for no further page (the store is behind). */
 void pw_sweep_hold(struct pw_sweep *sweep, bool hold);
-/* Ends it early; done follows with was_canceled. */
+/* Ends it early; done follows with was_canceled. Where it may be waiting for its credential, the
+ * caller has closed the credentials before. */
 void pw_sweep_cancel(struct pw_sweep *sweep);
 
 #endif

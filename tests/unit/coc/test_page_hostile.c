@@ -74,16 +74,10 @@ static void test_nested(void **state)
     for (int i = 0; i < 3; i++) {
         size_t one = strlen(open[i]);
         char *text = malloc(DEPTH * one + 1);
-        struct pw_api_error api_error;
-        struct body body;
 
         assert_non_null(text);
         for (size_t k = 0; k < DEPTH; k++)
             memcpy(text + k * one, open[i], one);
-        body = body_of(text, DEPTH * one);
-        pw_api_error_decode(d->decoder, body.block, body.len, &api_error);
-        assert_str(api_error.code, NULL);
-        body_free(&body);
         assert_int_equal(decode(d, body_of(text, DEPTH * one)), PW_EFORMAT);
         free(text);
     }
@@ -174,45 +168,6 @@ static void test_error_under_200(void **state)
     assert_int_equal(decode_text(d, "{\"errorCode\":\"COC.1\",\"errorMsg\":\"no\"}"), PW_EREMOTE);
 }
 
-static void check_error(struct decoded *d, const char *text, const char *code, const char *message,
-                        const char *request_id)
-{
-    struct body body = body_text(text);
-    struct pw_api_error found;
-
-    memset(&found, 0x5a, sizeof found);
-    pw_api_error_decode(d->decoder, body.block, body.len, &found);
-    body_free(&body); /* the views are the decoder's, not the body's */
-    assert_str(found.code, code);
-    assert_str(found.message, message);
-    assert_str(found.request_id, request_id);
-}
-
-static void test_error_bodies(void **state)
-{
-    struct decoded *d = *state;
-
-    check_error(d, "{\"error_code\":\"C.1\",\"error_msg\":\"m\"}", "C.1", "m", NULL);
-    check_error(d, "{\"error_msg\":\"m\",\"error_code\":\"C.1\",\"request_id\":\"r\"}", "C.1", "m",
-                "r");
-    check_error(d, "{\"errorCode\":\"C.2\",\"errorMsg\":\"m\"}", "C.2", "m", NULL);
-    check_error(d, "{\"errorCode\":\"C.2\",\"errorMessage\":\"m\",\"requestId\":\"r\"}", "C.2", "m",
-                "r");
-    check_error(d, "{\"code\":\"C.3\",\"message\":\"m\"}", "C.3", "m", NULL);
-    check_error(d, "{\"error\":{\"code\":\"C.4\",\"message\":\"m\"}}", "C.4", "m", NULL);
-    check_error(d, "{\"status\":400,\"a\":{},\"b\":{\"c\":{\"error_code\":\"C.5\"}}}", "C.5", NULL,
-                NULL);
-    check_error(d, "{\"error\":{\"code\":401,\"message\":\"m\",\"title\":\"t\"}}", NULL, "m", NULL);
-    check_error(d, "{\"message\":\"only that\"}", NULL, "only that", NULL);
-
-    check_error(d, "", NULL, NULL, NULL);
-    check_error(d, "Bad Gateway", NULL, NULL, NULL);
-    check_error(d, "{\"error_code\":\"C.1\"", NULL, NULL, NULL);
-    check_error(d, "[{\"error_code\":\"C.1\"}]", NULL, NULL, NULL);
-    check_error(d, "{\"error_code\":1,\"error_msg\":[],\"message\":\"\"}", NULL, NULL, NULL);
-    check_error(d, "{\"a\":{\"b\":{\"c\":{\"d\":{\"code\":\"too deep\"}}}}}", NULL, NULL, NULL);
-}
-
 static void test_free_nothing(void **state)
 {
     (void)state;
@@ -228,7 +183,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_too_many_records, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rubbish, setup, teardown),
         cmocka_unit_test_setup_teardown(test_error_under_200, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_error_bodies, setup, teardown),
         cmocka_unit_test(test_free_nothing),
     };
 
