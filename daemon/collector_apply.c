@@ -154,7 +154,7 @@ static void describe_trouble(const struct finish_job *finish, char *out, size_t 
     const struct pw_sweep_summary *summary = &finish->summary;
     size_t used = 0;
 
-    (void)snprintf(out, size_bytes, "%s %s %s", pw_sweep_outcome_name(finish->params.facts.outcome),
+    (void)snprintf(out, size_bytes, "%s %s %.150s", pw_sweep_outcome_name(finish->params.facts.outcome),
                    summary->error_code,
                    summary->error_msg[0] != '\0' ? summary->error_msg : summary->reason);
     for (const char *p = out; *p != '\0'; p++) {
