@@ -154,8 +154,8 @@ static void describe_trouble(const struct finish_job *finish, char *out, size_t 
     const struct pw_sweep_summary *summary = &finish->summary;
     size_t used = 0;
 
-    (void)snprintf(out, size_bytes, "%s %s %.150s", pw_sweep_outcome_name(finish->params.facts.outcome),
-                   summary->error_code,
+    (void)snprintf(out, size_bytes, "%s %s %.150s",
+                   pw_sweep_outcome_name(finish->params.facts.outcome), summary->error_code,
                    summary->error_msg[0] != '\0' ? summary->error_msg : summary->reason);
     for (const char *p = out; *p != '\0'; p++) {
         if (*p < '0' || *p > '9')
@@ -305,6 +305,7 @@ static void submit_finish(struct pw_collector *collector)
         .was_stopped = summary->was_canceled,
         .reason = text_or_null(summary->reason),
         .error_code = text_or_null(summary->error_code),
+        .request_id = text_or_null(summary->request_id),
         .error_msg = text_or_null(summary->error_msg),
     };
     pw_store_submit(collector->params.store, &finish->job);

@@ -1,5 +1,5 @@
-/* Prints every option as "section key default": for tests/documented, which must know the table that
- * the program itself goes by. */
+/* Prints every option as "section key default": for tests/documented, which must know the table
+ * that the program itself goes by. */
 #include <stdio.h>
 
 #include "config/config.h"

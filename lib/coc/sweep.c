@@ -105,13 +105,22 @@ static void tell_skew(struct pw_sweep *sweep, const struct pw_http_response *res
 
 static void note_error(struct pw_sweep *sweep, const struct pw_http_result *result)
 {
+    struct pw_sweep_summary *summary = &sweep->summary;
     struct pw_api_error api = {0};
+    struct pw_str request_id;
 
+    if (summary->error_msg[0] != '\0')
+        return;
     if (result->response != NULL && result->response->body.len > 0)
         pw_error_body_decode(sweep->error_body, result->response->body.data,
                              result->response->body.len, &api);
     tell_error(sweep, api.code,
                api.message.data != NULL ? api.message : pw_str_of(result->error.message));
+    /* What the vendor's support asks for first. */
+    request_id = result->response != NULL && !pw_str_empty(result->response->request_id)
+                     ? result->response->request_id
+                     : api.request_id;
+    (void)pw_text_printable(summary->request_id, sizeof summary->request_id, request_id);
 }
 
 /* Pages in the order of reading: those of the repair pass come after all others. */

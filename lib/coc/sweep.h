@@ -34,10 +34,11 @@ struct pw_sweep_summary {
     int64_t requests;
     int64_t retries;
     int64_t bytes;
-    int64_t staged;      /* records handed on */
-    char reason[512];    /* why it is not complete, "" where it is */
-    char error_code[80]; /* of the API, "" where there was none */
-    char error_msg[512]; /* of the API, else ours; "" where nothing failed */
+    int64_t staged;       /* records handed on */
+    char reason[512];     /* why it is not complete, "" where it is */
+    char error_code[80];  /* of the API, "" where there was none */
+    char request_id[128]; /* of the answer that said so, "" where it had none */
+    char error_msg[512];  /* of the API, else ours; "" where nothing failed */
 };
 
 struct pw_sweep_params {

@@ -44,6 +44,7 @@ struct pw_sweep_facts {
     bool was_stopped;       /* by us: it says nothing of the source */
     const char *reason;     /* why it is not complete; NULL */
     const char *error_code; /* of the API, NULL */
+    const char *request_id; /* of the answer that said so, for the vendor's support; NULL */
     const char *error_msg;  /* of the API or ours, NULL */
 };
 

@@ -9,7 +9,7 @@ static const char begin_sql[] = "INSERT INTO sweep (source_id, started_at) VALUE
 static const char end_sql[] =
     "UPDATE sweep SET ended_at = ?2, outcome = ?3, reported_count = ?4, records = ?5, nodes = ?6,"
     " pages = ?7, requests = ?8, retries = ?9, bytes = ?10, changed = ?11, transitions = ?12,"
-    " reason = ?13, error_code = ?14, error_msg = ?15 WHERE sweep_id = ?1";
+    " reason = ?13, error_code = ?14, error_msg = ?15, request_id = ?16 WHERE sweep_id = ?1";
 
 const char *pw_sweep_outcome_name(enum pw_sweep_outcome outcome)
 {
@@ -78,6 +78,7 @@ enum pw_status pw_sweep_row_end(struct pw_db *db, int64_t sweep_id,
     pw_db_bind_text(statement, 13, facts->reason);
     pw_db_bind_text(statement, 14, facts->error_code);
     pw_db_bind_text(statement, 15, facts->error_msg);
+    pw_db_bind_text(statement, 16, facts->request_id);
     return pw_db_run(db, statement, err);
 }
 
