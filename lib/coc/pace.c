@@ -6,7 +6,7 @@ enum {
     FULL_SHARE = 1000,
     LEAST_SHARE = 10,
     SHARE_STEP = 50,      /* a twentieth back at a time */
-    GOOD_ANSWERS = 20,    /* between two steps up */
+    GOOD_ANSWERS = 20,    /* between two steps up, at full speed */
     UNLIMITED_COUNT = 50, /* where no rate was configured and the server complains: per second */
     SECOND_MS = 1000,
 };
@@ -24,11 +24,20 @@ void pw_pace_configure(struct pw_pace *pace, int64_t rate_count, int64_t rate_pe
                              .allowed = concurrency};
 }
 
+/* In proportion to the rate, so that a step takes the same time at any: from the least share back
+ * to all of it would take hours else. */
+static int64_t answers_needed(const struct pw_pace *pace)
+{
+    int64_t count = GOOD_ANSWERS * pace->share / FULL_SHARE;
+
+    return count > 1 ? count : 1;
+}
+
 bool pw_pace_good(struct pw_pace *pace)
 {
     if (pace->share == FULL_SHARE && pace->allowed == pace->concurrency)
         return false;
-    if (++pace->good < GOOD_ANSWERS)
+    if (++pace->good < answers_needed(pace))
         return false;
     pace->good = 0;
     if (pace->allowed < pace->concurrency)
@@ -39,17 +48,22 @@ bool pw_pace_good(struct pw_pace *pace)
     return true;
 }
 
-bool pw_pace_throttled(struct pw_pace *pace)
+bool pw_pace_throttled(struct pw_pace *pace, unsigned round)
 {
-    pw_pace_strained(pace);
+    if (round != pace->round)
+        return false;
+    pw_pace_strained(pace, round);
     if (pace->share == LEAST_SHARE)
         return false;
     pace->share = pace->share / 2 > LEAST_SHARE ? pace->share / 2 : LEAST_SHARE;
     return true;
 }
 
-void pw_pace_strained(struct pw_pace *pace)
+void pw_pace_strained(struct pw_pace *pace, unsigned round)
 {
+    if (round != pace->round)
+        return;
+    pace->round++;
     pace->good = 0;
     if (pace->allowed > 1)
         pace->allowed = (pace->allowed + 1) / 2;

@@ -15,6 +15,7 @@ struct pw_pace {
     int64_t share;   /* of the configured rate, in thousandths; 1000 = all of it */
     int64_t allowed; /* requests under way at once, 1 to concurrency */
     int64_t good;    /* answers since the last change */
+    unsigned round;  /* counts the steps down */
 };
 
 /* A configuration, new or reloaded: at full speed where it differs from the last one. */
@@ -22,11 +23,13 @@ void pw_pace_configure(struct pw_pace *pace, int64_t rate_count, int64_t rate_pe
                        int64_t concurrency);
 
 /* One attempt has ended. Both return true where the rate is another one now: then
- * pw_pace_rate says which. */
-bool pw_pace_good(struct pw_pace *pace);      /* it was answered */
-bool pw_pace_throttled(struct pw_pace *pace); /* 429 */
+ * pw_pace_rate says which. round is pace->round as it was when the attempt began: the requests that
+ * were under way together are refused together, and that is one reason to go slower, not several.
+ */
+bool pw_pace_good(struct pw_pace *pace);                      /* it was answered */
+bool pw_pace_throttled(struct pw_pace *pace, unsigned round); /* 429 */
 /* The server did not bear it (timeout, reset, 502 to 504): fewer at once, at the same rate. */
-void pw_pace_strained(struct pw_pace *pace);
+void pw_pace_strained(struct pw_pace *pace, unsigned round);
 
 /* The rate to go by: *count per *period_ms, 0 = no limit. */
 void pw_pace_rate(const struct pw_pace *pace, int64_t *count, int64_t *period_ms);

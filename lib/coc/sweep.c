@@ -38,6 +38,7 @@ struct page_call {
     int64_t offset;
     int pass;
     unsigned credential;            /* the one that its last attempt showed */
+    unsigned round;                 /* of the pace, when its last attempt began */
     struct pw_paging_answer answer; /* once judged; owns identities */
     uint64_t *identities;
 };
@@ -239,10 +240,10 @@ static int64_t slow_down(void *context, const struct pw_http_response *response)
 
     if (response->status != 429) {
         if (response->status >= 502)
-            pw_pace_strained(sweep->params.pace);
+            pw_pace_strained(sweep->params.pace, call->round);
         return -1;
     }
-    if (pw_pace_throttled(sweep->params.pace))
+    if (pw_pace_throttled(sweep->params.pace, call->round))
         follow_pace(sweep);
     pw_error_body_decode(sweep->error_body, response->body.data, response->body.len, &api);
     window_ms = pw_api_throttle_window_ms(api.message, NULL);
@@ -258,6 +259,7 @@ static enum pw_status show_credential(void *context, const char *const **headers
     struct pw_sweep *sweep = call->sweep;
 
     call->credential = sweep->credential;
+    call->round = sweep->params.pace->round;
     if (pw_query_url(sweep->params.source, call->offset, &sweep->url) != PW_OK)
         return pw_fail(err, PW_ELIMIT, "the query is longer than %d bytes", URL_MAX_BYTES);
     return pw_credentials_headers(sweep->params.credentials, "GET", sweep->url.data, PW_STR_NULL,
@@ -385,7 +387,9 @@ static void page_failed(struct page_call *call, const struct pw_http_result *res
         if (http_status == 401 && !must_stop(sweep) && renews_for(call))
             return;
         if (result->status == PW_ENETWORK)
-            pw_pace_strained(sweep->params.pace);
+            pw_pace_strained(sweep->params.pace, call->round);
+        if (http_status == 429 && pw_pace_throttled(sweep->params.pace, call->round))
+            follow_pace(sweep);
         note_error(sweep, result);
         if ((http_status == 401 || http_status == 403) && !sweep->summary.auth_failed) {
             sweep->summary.auth_failed = true;

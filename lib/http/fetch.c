@@ -104,12 +104,13 @@ static void on_call_closed(uv_handle_t *handle)
     struct pw_http_call *call = handle->data;
     struct pw_http *http = call->http;
 
-    if (call->request.is_secret) {
+    if (call->request.is_secret) { /* its handle goes with the call: libcurl keeps headers in it */
         pw_reply_wipe(&call->replies[0]);
         pw_reply_wipe(&call->replies[1]);
+    } else {
+        pw_pool_give_easy(&http->pool, call->transfer.easy);
+        call->transfer.easy = NULL;
     }
-    pw_pool_give_easy(&http->pool, call->transfer.easy);
-    call->transfer.easy = NULL;
     pw_pool_give_body(&http->pool, &call->replies[0].body);
     pw_pool_give_body(&http->pool, &call->replies[1].body);
     call_free(call);
@@ -223,11 +224,12 @@ static void retry_later(struct pw_http_call *call, const struct pw_http_response
     int64_t asked_ms = -1, base_ms, cap_ms, wait_ms;
 
     if (response != NULL) {
-        asked_ms = response->retry_after_ms;
-        if (asked_ms < 0 && request->wait_hint_ms != NULL)
+        if (request->wait_hint_ms != NULL)
             asked_ms = request->wait_hint_ms(request->context, response);
         if (call->state == CALL_ENDED)
             return;
+        if (response->retry_after_ms >= 0)
+            asked_ms = response->retry_after_ms;
     }
     base_ms = request->backoff_base_ms > 0 ? request->backoff_base_ms : BACKOFF_BASE_DEFAULT_MS;
     cap_ms = request->backoff_cap_ms > 0 ? request->backoff_cap_ms : BACKOFF_CAP_DEFAULT_MS;

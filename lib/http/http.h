@@ -85,8 +85,9 @@ struct pw_http_request {
      * fails. */
     enum pw_status (*prepare)(void *context, const char *const **extra_headers,
                               struct pw_error *err);
-    /* Optional, for an answer that will be tried again and had no Retry-After: milliseconds to wait
-     * at least (say, from its body), -1 = no idea. */
+    /* Optional, for an answer that will be tried again: milliseconds to wait at least (say, from
+     * its body), -1 = no idea. Told of each such answer; its Retry-After counts before what this
+     * says. */
     int64_t (*wait_hint_ms)(void *context, const struct pw_http_response *response);
     /* Optional, for a 2xx answer: decode it and say what it is worth. last = no attempt is left.
      * May fill err for RETRY and REFUSE. Without it 2xx is accepted. */
