@@ -17,7 +17,8 @@ enum {
     HEADERS_MAX_BYTES = 256 * 1024, /* libcurl 7.88 keeps all of them, however many */
     WANTED_MAX_BYTES = 64 * 1024,
     RESERVE_MAX_BYTES = 1024 * 1024, /* at most this much memory on the word of Content-Length */
-    RECEIVE_BUFFER_BYTES = 100 * 1024,
+    /* libcurl empties a socket up to a hundred times this before it returns to the loop. */
+    RECEIVE_BUFFER_BYTES = 32 * 1024,
     STALL_BYTES_PER_SECOND = 16,
     STALL_SECONDS = 30,
     KEEPALIVE_SECONDS = 30,
