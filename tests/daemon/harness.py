@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sqlite3
+import ssl
 import subprocess
 import time
 import urllib.parse
@@ -79,13 +80,17 @@ class Sim:
     """A running coc-sim."""
 
     def __init__(self, directory, *options):
+        given = dict(zip(options[::2], options[1::2]))
+        self.host = given.get("--listen", "127.0.0.1")
+        self.is_tls = "--tls-cert" in given
         port_file = Path(directory) / "port"
         port_file.unlink(missing_ok=True)
         self.process = subprocess.Popen([COC_SIM, "--port-file", str(port_file), *options],
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.process.stdout.readline()
         self.port = int(port_file.read_text(encoding="ascii"))
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        self.endpoint = f"http{'s' if self.is_tls else ''}://{host}:{self.port}{given.get('--path-prefix', '')}"
 
     def close(self):
         """Stops it; it must end well."""
@@ -94,9 +99,17 @@ class Sim:
         assert self.process.returncode == 0, rest
         assert rest == b""
 
+    def connect(self):
+        if not self.is_tls:
+            return http.client.HTTPConnection(self.host, self.port, timeout=20)
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return http.client.HTTPSConnection(self.host, self.port, timeout=20, context=context)
+
     def request(self, method, path, pairs=(), body=None):
         target = path + ("?" + urllib.parse.urlencode(pairs) if pairs else "")
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = self.connect()
         try:
             connection.request(method, target, body=body)
             answer = connection.getresponse()
@@ -106,7 +119,7 @@ class Sim:
         finally:
             connection.close()
 
-    def control(self, path, body=None, **parameters):
+    def control(self, path, /, body=None, **parameters):
         pairs = []
         for key, value in parameters.items():
             pairs += [(key, one) for one in (value if isinstance(value, list) else [value])]
@@ -147,10 +160,29 @@ class Sim:
     def state(self):
         return json.loads(self.request("GET", "/sim/state"))
 
+    def requests(self, path="api"):
+        """The last requests to that part, oldest first, as the simulator logs them."""
+        return [one for one in json.loads(self.request("GET", "/sim/requests"))["requests"] if one["path"] == path]
+
     def queries(self):
         """The API's requests, oldest first, each as a dict of its parameters."""
-        requests = json.loads(self.request("GET", "/sim/requests"))["requests"]
-        return [dict(urllib.parse.parse_qsl(request["query"], keep_blank_values=True)) for request in requests]
+        return [dict(urllib.parse.parse_qsl(request["query"], keep_blank_values=True)) for request in self.requests()]
+
+    def iam_token(self, user="other"):
+        """A token that IAM gives to a user made for it."""
+        self.control("iam/user", domain="acme", user=user, password="pw")
+        scope = {"domain": {"name": "acme"}}
+        person = {"name": user, "password": "pw", "domain": {"name": "acme"}}
+        body = {"auth": {"identity": {"methods": ["password"], "password": {"user": person}}, "scope": scope}}
+        connection = self.connect()
+        try:
+            connection.request("POST", "/v3/auth/tokens", body=json.dumps(body), headers={"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 201
+            return answer.headers["X-Subject-Token"]
+        finally:
+            connection.close()
 
 
 class Watch:
@@ -181,6 +213,21 @@ class Watch:
         for name, options in self.sources.items():
             lines += ["", f"[source {name}]"] + [f"{key} = {value}" for key, value in options.items()]
         self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def secret(self, name, text, in_place=False):
+        """Writes a secret file beside the ini file, at once as a careful administrator does, or in place; gives its name."""
+        path = self.directory / name
+        beside = path if in_place else path.with_name(path.name + ".new")
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        if not in_place:
+            beside.rename(path)
+        return name
+
+    def aksk(self, access_key="AK-1", secret_key="SK-1"):
+        """Writes both key files; gives the options that name them."""
+        return {"auth": "aksk", "access_key_file": self.secret("ak", access_key),
+                "secret_key_file": self.secret("sk", secret_key)}
 
     def command(self, *options, log=None):
         """A hook's command: the script that records its input, and what else it shall do."""
@@ -290,6 +337,25 @@ class Watch:
         return self.rows("SELECT w.* FROM sweep AS w JOIN source AS s USING (source_id) WHERE s.name = ?"
                          " ORDER BY sweep_id DESC LIMIT 1", source)[0]
 
+    def outcomes(self, source="prod"):
+        """The outcomes of a source's sweeps, oldest first."""
+        return [row["outcome"] for row in self.rows("SELECT outcome FROM sweep JOIN source USING (source_id)"
+                                                    " WHERE name = ? ORDER BY sweep_id", source)]
+
+    def complete_count(self, source="prod"):
+        """The number of complete sweeps of a source so far."""
+        return self.value("SELECT count(*) FROM sweep JOIN source USING (source_id)"
+                          " WHERE name = ? AND outcome = 'complete'", source)
+
+    def status_kib(self, field, pid=None):
+        """A number of /proc/PID/status of the daemon, such as VmRSS."""
+        text = Path("/proc", str(pid or self.process.pid), "status").read_text(encoding="ascii")
+        return int(re.search(rf"^{field}:\s+(\d+)", text, re.M).group(1))
+
+    def descriptors(self):
+        """How many files the daemon has open."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
     def nodes(self, source="prod"):
         """node_key to status of the present nodes."""
         rows = self.rows("SELECT n.node_key, n.status FROM node AS n JOIN source AS s USING (source_id)"
@@ -329,7 +395,7 @@ class Watch:
 
     def wait_sweeps(self, count, source="prod"):
         """Waits until so many more sweeps that have not begun yet ended."""
-        start = self.rows("SELECT ifnull(max(sweep_id), 0) AS n FROM sweep")[0]["n"]
+        start = self.wait_rows("SELECT ifnull(max(sweep_id), 0) AS n FROM sweep")[0]["n"]
         self.wait_rows("SELECT count(*) FROM sweep JOIN source USING (source_id) WHERE name = ? AND sweep_id > ?"
                        " AND outcome <> 'running' HAVING count(*) >= ?", source, start, count)
 
