@@ -25,6 +25,14 @@ enum pw_collector_state {
     STATE_CLOSED
 };
 
+/* A sweep whose end could not be stored, the disk being full: the next one ends its row first. */
+struct pw_unended {
+    int64_t sweep_id; /* 0: none */
+    int64_t ended_ms;
+    enum pw_sweep_outcome outcome;
+    bool was_full;
+};
+
 struct pw_collector {
     struct pw_collector_params params;
     enum pw_collector_state state;
@@ -49,6 +57,7 @@ struct pw_collector {
     size_t stage_jobs;
     struct pw_error stage_error; /* of the first stage job that failed */
     struct pw_sweep_summary summary;
+    struct pw_unended unended;
     void (*closed)(void *context);
     void *closed_context;
 };

@@ -12,6 +12,7 @@
 enum {
     REOPEN_MS = 5000, /* between attempts to open the source where the database fails */
     CREDENTIAL_LOOK_MS = 5000,
+    PAUSED_LOOK_MS = 1000, /* whether the pause is over */
     REFUSED_WAIT_MS = 5 * 60 * 1000,
     REFUSED_WAIT_MAX_MS = 60 * 60 * 1000,
 };
@@ -277,6 +278,7 @@ static void open_done(struct pw_store_job *job)
         pw_index_free(open->index);
         pw_log_err("%s: cannot read the snapshot: %s", pw_collector_name(collector),
                    open->error.message);
+        collector->params.troubled(collector->params.context, open->status, open->error.message);
         set_state(collector, STATE_NEW);
         if (!closed_at_rest(collector)) {
             if (collector->once)
@@ -323,15 +325,34 @@ static void on_sweep_done(void *context, const struct pw_sweep_summary *summary)
 struct begin_job {
     struct pw_store_job job;
     struct pw_collector *collector;
+    struct pw_unended unended;
     int64_t sweep_id;
     enum pw_status status;
     struct pw_error error;
 };
 
+/* Its row must say what happened, before pw_apply_begin takes it for one that a dead process left.
+ */
+static void end_unended(const struct pw_unended *unended, struct pw_db *db)
+{
+    struct pw_sweep_facts facts = {
+        .outcome = unended->outcome,
+        .reported_count = PW_COUNT_NONE,
+        .reason = unended->was_full ? "disk is full" : "the database refused the changes",
+    };
+    struct pw_error error;
+
+    if (unended->sweep_id != 0 &&
+        pw_apply_abort(db, unended->sweep_id, &facts, unended->ended_ms, &error) != PW_OK)
+        pw_log_debug("sweep %lld is still not ended: %s", (long long)unended->sweep_id,
+                     error.message);
+}
+
 static void begin_run(struct pw_store_job *job, struct pw_db *db)
 {
     struct begin_job *begin = (struct begin_job *)job;
 
+    end_unended(&begin->unended, db);
     begin->status = pw_apply_begin(db, begin->collector->source_id, begin->collector->started_ms,
                                    &begin->sweep_id, &begin->error);
 }
@@ -359,6 +380,10 @@ static void begin_done(struct pw_store_job *job)
 
     collector->sweep_id = begin->sweep_id;
     free(begin);
+    if (status == PW_OK)
+        collector->unended.sweep_id = 0;
+    else
+        collector->params.troubled(collector->params.context, status, error.message);
     if (status == PW_OK && collector->is_closing) {
         /* Its row is there, so it ends like a sweep that was stopped. */
         collector->summary = (struct pw_sweep_summary){
@@ -378,9 +403,14 @@ static void begin_done(struct pw_store_job *job)
 
 static void begin_sweep(struct pw_collector *collector)
 {
-    struct begin_job *begin = calloc(1, sizeof *begin);
+    struct begin_job *begin;
     struct pw_error error;
 
+    if (!collector->once && collector->params.is_paused(collector->params.context)) {
+        (void)uv_timer_start(&collector->timer, on_due, PAUSED_LOOK_MS, 0);
+        return;
+    }
+    begin = calloc(1, sizeof *begin);
     collector->started_ms = pw_clock_wall_ms(collector->params.clock);
     collector->started_monotonic_ms = pw_clock_monotonic_ms(collector->params.clock);
     collector->stage_error = (struct pw_error){0};
@@ -397,6 +427,7 @@ static void begin_sweep(struct pw_collector *collector)
     begin->job.run = begin_run;
     begin->job.done = begin_done;
     begin->collector = collector;
+    begin->unended = collector->unended;
     pw_store_submit(collector->params.store, &begin->job);
 }
 

@@ -25,6 +25,10 @@ struct pw_collector_params {
     void *context;
     /* Who is owed what, at this moment; asked before each apply. */
     const struct pw_router *(*router)(void *context);
+    /* Whether no sweep may begin for the time being: the disk is full. */
+    bool (*is_paused)(void *context);
+    /* The database failed us: status and words of the error. */
+    void (*troubled)(void *context, enum pw_status status, const char *message);
     /* A sweep has ended and is in the database, or could not be put there. */
     void (*swept)(void *context, struct pw_collector *collector, enum pw_sweep_outcome outcome,
                   size_t deliveries);

@@ -93,6 +93,7 @@ struct finish_job {
     struct pw_sweep_summary summary; /* params.facts points into it */
     char *source_name;
     enum pw_paging_mode proved_mode;
+    bool is_unended; /* not even its row could be ended */
     enum pw_status status;
     struct pw_error error;
 };
@@ -115,11 +116,14 @@ static void finish_run(struct pw_store_job *job, struct pw_db *db)
         /* Its row must not stay "running"; where even that fails, the next sweep ends it. */
         finish->params.facts.outcome =
             finish->summary.saw_a_page ? PW_SWEEP_INCOMPLETE : PW_SWEEP_FAILED;
-        finish->params.facts.reason = "the database refused the changes";
+        finish->params.facts.reason =
+            finish->status == PW_EFULL ? "disk is full" : "the database refused the changes";
         finish->params.facts.error_msg = finish->error.message;
         if (pw_apply_abort(db, finish->params.sweep_id, &finish->params.facts,
-                           finish->params.now_ms, &ignored) != PW_OK)
+                           finish->params.now_ms, &ignored) != PW_OK) {
+            finish->is_unended = true;
             pw_log_debug("%s: %s", finish->source_name, ignored.message);
+        }
     }
 }
 
@@ -207,6 +211,18 @@ static void finish_done(struct pw_store_job *job)
                    pw_collector_name(collector), finish->params.sweep_id, finish->error.message);
         if (outcome == PW_SWEEP_COMPLETE)
             outcome = PW_SWEEP_INCOMPLETE;
+        collector->params.troubled(collector->params.context, finish->status,
+                                   finish->error.message);
+        if (finish->is_unended)
+            collector->unended = (struct pw_unended){
+                .sweep_id = finish->params.sweep_id,
+                .ended_ms = finish->params.now_ms,
+                .outcome = outcome,
+                .was_full = finish->status == PW_EFULL,
+            };
+    } else if (collector->stage_error.status != PW_OK) {
+        collector->params.troubled(collector->params.context, collector->stage_error.status,
+                                   collector->stage_error.message);
     }
     pw_apply_result_free(&finish->result);
     free(finish->unseen);
@@ -270,7 +286,9 @@ static void submit_finish(struct pw_collector *collector)
     complete = summary->is_complete;
     if (collector->stage_error.status != PW_OK) {
         complete = false;
-        (void)snprintf(summary->reason, sizeof summary->reason, "what changed could not be staged");
+        (void)snprintf(summary->reason, sizeof summary->reason,
+                       "%swhat changed could not be staged",
+                       collector->stage_error.status == PW_EFULL ? "disk is full: " : "");
         (void)snprintf(summary->error_msg, sizeof summary->error_msg, "%.500s",
                        collector->stage_error.message);
     }

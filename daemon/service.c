@@ -10,6 +10,7 @@
 #include "alert/dispatch.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/caretaker.h"
 #include "daemon/collector.h"
 #include "daemon/stall.h"
 #include "http/http.h"
@@ -34,10 +35,11 @@ struct pw_service {
     struct pw_alerts *alerts;
     struct pw_store *store;
     struct pw_http *http;
+    struct pw_caretaker *caretaker;
     struct pw_dispatch *dispatch;
     struct pw_collector **collectors;
     size_t collector_count, open_collectors;
-    bool once, is_stopping;
+    bool once, is_started, is_stopping, wants_reload;
     size_t unswept; /* once: collectors that have not swept yet */
     int exit_code;
 };
@@ -133,7 +135,8 @@ static void free_old_configs(struct pw_service *service)
     }
 }
 
-/* Stopping: collectors, then hooks, then the store, then the connections ----------------------- */
+/* Stopping: collectors, then hooks, then the caretaker and the store, then the connections
+ * ----------------------- */
 
 static void close_signals(struct pw_service *service)
 {
@@ -157,11 +160,18 @@ static void on_store_closed(void *context)
     pw_http_close(service->http, on_http_closed, service);
 }
 
-static void on_dispatch_closed(void *context)
+static void on_caretaker_closed(void *context)
 {
     struct pw_service *service = context;
 
     pw_store_close(service->store, on_store_closed, service);
+}
+
+static void on_dispatch_closed(void *context)
+{
+    struct pw_service *service = context;
+
+    pw_caretaker_close(service->caretaker, on_caretaker_closed, service);
 }
 
 static void close_dispatch_if_swept(struct pw_service *service)
@@ -217,9 +227,39 @@ static const struct pw_router *current_router(void *context)
     return &service->alerts->router;
 }
 
-static void on_delivered(void *context)
+static bool is_paused(void *context)
+{
+    const struct pw_service *service = context;
+
+    return pw_caretaker_is_full(service->caretaker);
+}
+
+static void on_troubled(void *context, enum pw_status status, const char *message)
+{
+    struct pw_service *service = context;
+
+    pw_caretaker_trouble(service->caretaker, status, message);
+}
+
+static void on_damaged(void *context)
+{
+    struct pw_service *service = context;
+
+    stop(service);
+    service->exit_code = EX_IOERR;
+}
+
+static void on_cared(void *context)
 {
     stop(context);
+}
+
+static void on_delivered(void *context)
+{
+    struct pw_service *service = context;
+
+    if (!service->is_stopping)
+        pw_caretaker_once(service->caretaker, on_cared);
 }
 
 static void on_swept(void *context, struct pw_collector *collector, enum pw_sweep_outcome outcome,
@@ -250,6 +290,8 @@ static enum pw_status add_collector(struct pw_service *service,
         .source = source,
         .context = service,
         .router = current_router,
+        .is_paused = is_paused,
+        .troubled = on_troubled,
         .swept = on_swept,
     };
     struct pw_collector **collectors =
@@ -358,6 +400,7 @@ static void reload(struct pw_service *service)
         service->alerts = alerts;
     }
     pw_log_set_level(config->daemon.log_level);
+    pw_caretaker_set_retention(service->caretaker, config->daemon.retention_ms);
     swap_sources(service);
     free_old_configs(service);
     pw_log_notice("reloaded: %zu sources, %zu hooks, %zu rules", config->source_count,
@@ -369,8 +412,12 @@ static void on_hup_signal(uv_signal_t *handle, int number)
     struct pw_service *service = handle->data;
 
     (void)number;
-    if (!service->is_stopping && !service->once)
+    if (service->is_stopping || service->once)
+        return;
+    if (service->is_started)
         reload(service);
+    else
+        service->wants_reload = true; /* the database is still being checked */
 }
 
 /* Start ---------------------------------------------------------------------------------------- */
@@ -414,6 +461,20 @@ static void watch_signals(struct pw_service *service)
     (void)pthread_sigmask(SIG_UNBLOCK, &held, NULL);
 }
 
+static enum pw_status open_caretaker(struct pw_service *service, struct pw_error *err)
+{
+    struct pw_caretaker_params params = {
+        .loop = &service->loop,
+        .store = service->store,
+        .clock = pw_clock_system(),
+        .retention_ms = config_of(service)->daemon.retention_ms,
+        .context = service,
+        .damaged = on_damaged,
+    };
+
+    return pw_caretaker_new(&params, &service->caretaker, err);
+}
+
 /* Everything that can be refused is opened here, before the first request is made. */
 static enum pw_status open_parts(struct pw_service *service, struct pw_error *err)
 {
@@ -422,6 +483,8 @@ static enum pw_status open_parts(struct pw_service *service, struct pw_error *er
 
     if (status == PW_OK)
         status = pw_http_new(&service->loop, MAX_CONNECTIONS, &service->http, err);
+    if (status == PW_OK)
+        status = open_caretaker(service, err);
     if (status == PW_OK)
         status = pw_dispatch_new(&service->loop, service->store, pw_clock_system(), service->alerts,
                                  &service->dispatch, err);
@@ -435,6 +498,8 @@ static void ignore(void *context)
 
 static void close_parts(struct pw_service *service)
 {
+    if (service->caretaker != NULL)
+        pw_caretaker_close(service->caretaker, ignore, NULL);
     if (service->store != NULL)
         pw_store_close(service->store, ignore, NULL);
     if (service->http != NULL)
@@ -447,10 +512,29 @@ static enum pw_status start(struct pw_service *service, struct pw_error *err)
     enum pw_status status = PW_OK;
 
     pw_dispatch_start(service->dispatch);
-    service->unswept = config->source_count;
+    if (!service->once)
+        pw_caretaker_start(service->caretaker);
     for (size_t i = 0; i < config->source_count && status == PW_OK; i++)
         status = add_collector(service, &config->sources[i], err);
     return status;
+}
+
+/* The database can be trusted: work begins. */
+static void on_checked(void *context)
+{
+    struct pw_service *service = context;
+    struct pw_error error;
+    enum pw_status status;
+
+    service->is_started = true;
+    status = start(service, &error);
+    if (status != PW_OK) {
+        pw_log_err("%s", error.message);
+        service->exit_code = exit_code_of(status);
+        stop(service);
+    } else if (service->wants_reload) {
+        reload(service);
+    }
 }
 
 int pw_service_run(struct pw_config *config, struct pw_alerts *alerts, bool once)
@@ -460,6 +544,7 @@ int pw_service_run(struct pw_config *config, struct pw_alerts *alerts, bool once
     enum pw_status status;
 
     (void)signal(SIGPIPE, SIG_IGN); /* a peer that closes early is an error of its request */
+    (void)signal(SIGXFSZ, SIG_IGN); /* and a file that may not grow is one of its write */
     if (!adopt_config(&service, config) || uv_loop_init(&service.loop) != 0) {
         pw_log_err("out of memory");
         return EX_TEMPFAIL;
@@ -475,12 +560,8 @@ int pw_service_run(struct pw_config *config, struct pw_alerts *alerts, bool once
     } else {
         pw_log_info("patchwatchd " PW_VERSION ": %zu sources, %zu hooks, database %s",
                     config->source_count, alerts->hook_count, config->daemon.database);
-        status = start(&service, &error);
-        if (status != PW_OK) {
-            pw_log_err("%s", error.message);
-            service.exit_code = exit_code_of(status);
-            stop(&service);
-        }
+        service.unswept = config->source_count;
+        pw_caretaker_check(service.caretaker, on_checked);
     }
     (void)uv_run(&service.loop, UV_RUN_DEFAULT);
     if (uv_loop_close(&service.loop) != 0) {

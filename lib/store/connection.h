@@ -14,7 +14,10 @@ struct pw_db_statement {
 struct pw_db {
     sqlite3 *handle;
     enum pw_db_mode mode;
-    int lock_fd; /* of PATH.lock, -1 where no lock is held */
+    int lock_fd;     /* of PATH.lock, -1 where no lock is held */
+    bool is_unclean; /* the last writer did not say that it closed the file */
+    bool is_marked;  /* that mark is ours now: the file counts as unclean until we close it */
+    bool is_distrusted;
     struct pw_db_statement *statements;
     size_t statement_count;
     size_t statement_capacity; /* a power of two, or 0 */

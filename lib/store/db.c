@@ -123,6 +123,39 @@ out:
     return status;
 }
 
+/* The mark of a file that its writer closed, in PATH.lock. Anything else, nothing above all, means
+ * that nobody knows how the last writer ended. */
+static const char closed_mark[] = "closed\n";
+
+/* Reads the mark that the last writer left. */
+static bool has_closed_mark(int lock_fd)
+{
+    char mark[sizeof closed_mark] = "";
+
+    return pread(lock_fd, mark, sizeof mark, 0) == (ssize_t)sizeof closed_mark - 1 &&
+           memcmp(mark, closed_mark, sizeof closed_mark - 1) == 0;
+}
+
+/* From here on a power failure leaves an unclean file. Needs no room on the disk. */
+static enum pw_status take_mark(struct pw_db *db, const char *path, struct pw_error *err)
+{
+    if (ftruncate(db->lock_fd, 0) != 0 || fsync(db->lock_fd) != 0)
+        return fail_path(err, "marking as open", path);
+    db->is_marked = true;
+    return PW_OK;
+}
+
+/* Where it cannot be written the next start checks the file once more. */
+static void put_closed_mark(struct pw_db *db)
+{
+    if (!db->is_marked || db->is_distrusted)
+        return;
+    if (pwrite(db->lock_fd, closed_mark, sizeof closed_mark - 1, 0) !=
+            (ssize_t)sizeof closed_mark - 1 ||
+        fsync(db->lock_fd) != 0)
+        pw_log_debug("the database is not marked as closed: %s", strerror(errno));
+}
+
 /* Creates the file empty, with its mode whatever the umask is; SQLite gives -wal and -shm the same.
  * A file that exists is not even opened: closing it would drop the POSIX locks that another
  * connection of this process may hold on it. */
@@ -222,13 +255,20 @@ static enum pw_status set_up_writer(struct pw_db *db, const char *path, struct p
     enum pw_db_kind kind;
     enum pw_status status = pw_db_identify(db, path, &kind, err);
 
-    /* Nothing is written before it is known that the file is ours. */
+    /* Nothing is written before it is known that the file is ours. How free pages are given back
+     * must be said before there is a table. */
+    if (status == PW_OK && kind == PW_DB_FRESH)
+        status = pw_db_exec(db, "PRAGMA auto_vacuum = INCREMENTAL", err);
     if (status == PW_OK)
         status = use_wal(db, path, err);
     if (status == PW_OK)
         status = pw_db_exec(db, writer_settings, err);
     if (status == PW_OK && kind != PW_DB_CURRENT)
         status = pw_db_migrate(db, path, err);
+    if (status == PW_OK) {
+        db->is_unclean = kind != PW_DB_FRESH && !has_closed_mark(db->lock_fd);
+        status = take_mark(db, path, err);
+    }
     return status;
 }
 
@@ -307,11 +347,23 @@ void pw_db_close(struct pw_db *db)
         pw_db_statements_free(db);
         if (sqlite3_close(db->handle) != SQLITE_OK)
             pw_log_err("closing the database: %s", sqlite3_errmsg(db->handle));
+        else
+            put_closed_mark(db);
     }
     /* Last, so that nobody else writes before the final checkpoint is over. */
     if (db->lock_fd >= 0)
         (void)close(db->lock_fd);
     free(db);
+}
+
+bool pw_db_is_unclean(const struct pw_db *db)
+{
+    return db->is_unclean;
+}
+
+void pw_db_distrust(struct pw_db *db)
+{
+    db->is_distrusted = true;
 }
 
 sqlite3 *pw_db_handle(struct pw_db *db)

@@ -30,6 +30,12 @@ void pw_db_close(struct pw_db *db);
 
 sqlite3 *pw_db_handle(struct pw_db *db);
 
+/* PW_DB_WRITE: whether the last writer did not close it: killed, a power failure, or a file that
+ * was put there by hand. Then it is to be checked (store/care.h) before it is trusted. */
+bool pw_db_is_unclean(const struct pw_db *db);
+/* The file is damaged: whatever happens, the next start finds it unclean. */
+void pw_db_distrust(struct pw_db *db);
+
 /* The prepared statement of sql, reset and without bindings. It is kept and prepared once: sql must
  * be a string constant, known by its address. Owned by db. */
 PW_MUST_CHECK enum pw_status pw_db_prepare(struct pw_db *db, const char *sql, sqlite3_stmt **out,
@@ -57,6 +63,7 @@ void pw_db_bind_str(sqlite3_stmt *statement, int index, struct pw_str value);
 void pw_db_bind_text(sqlite3_stmt *statement, int index, const char *value);
 void pw_db_bind_int(sqlite3_stmt *statement, int index, int64_t value);
 void pw_db_bind_null(sqlite3_stmt *statement, int index);
+void pw_db_bind_bytes(sqlite3_stmt *statement, int index, const void *bytes, size_t size_bytes);
 /* NULL for value == none. */
 void pw_db_bind_int_or_null(sqlite3_stmt *statement, int index, int64_t value, int64_t none);
 /* Valid until the next step or reset. */

@@ -5,17 +5,21 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "store/chain.h"
 
 enum { MIGRATION_PARTS = 2 };
 
 struct migration {
     int version;                      /* user_version after it */
     const char *sql[MIGRATION_PARTS]; /* run in order; NULL ends early */
+    /* What SQL alone cannot do, after it; NULL: nothing. */
+    enum pw_status (*finish)(struct pw_db *db, struct pw_error *err);
 };
 
 static const struct migration migrations[] = {
-    {1, {pw_sql_schema, pw_sql_views}},
-    {2, {pw_sql_migration_2}},
+    {1, {pw_sql_schema, pw_sql_views}, NULL},
+    {2, {pw_sql_migration_2}, NULL},
+    {3, {pw_sql_migration_3}, pw_chain_migrate},
 };
 enum { MIGRATION_COUNT = sizeof migrations / sizeof *migrations };
 
@@ -82,6 +86,8 @@ static enum pw_status run_migration(struct pw_db *db, const struct migration *mi
         if (migration->sql[part] != NULL)
             status = pw_db_exec(db, migration->sql[part], err);
     }
+    if (status == PW_OK && migration->finish != NULL)
+        status = migration->finish(db, err);
     if (status != PW_OK)
         return status;
     (void)snprintf(set_version, sizeof set_version, "PRAGMA user_version = %d", migration->version);

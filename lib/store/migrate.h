@@ -5,12 +5,13 @@
 
 #include "store/db.h"
 
-#define PW_DB_SCHEMA_VERSION 2
+#define PW_DB_SCHEMA_VERSION 3
 
 /* The SQL files of this folder, by embed.cmake. */
 extern const char pw_sql_schema[];
 extern const char pw_sql_views[];
 extern const char pw_sql_migration_2[];
+extern const char pw_sql_migration_3[];
 
 enum pw_db_kind {
     PW_DB_FRESH,   /* nothing in it yet */

@@ -4,18 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/chain.h"
 #include "store/outbox.h"
 #include "store/record.h"
 
 enum { EVENT_MAX_BYTES = 8 * 1024 * 1024 };
 
-static const char sequence_sql[] =
-    "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0) + 1";
 static const char uid_used_sql[] = "SELECT 1 FROM event WHERE uid = ?1";
 static const char add_sql[] =
     "INSERT INTO event (event_id, uid, type, source_id, node_id, sweep_id, from_status, to_status,"
-    " cause, occurred_at, recorded_at, data)"
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    " cause, occurred_at, recorded_at, data, chain_hash)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 /* Who was told, or is still to be told, of the problem that now ends. */
 static const char node_told_sql[] =
     "SELECT d.hook, d.rule FROM delivery AS d WHERE d.event_id ="
@@ -27,21 +26,13 @@ static const char source_told_sql[] =
     " (SELECT max(e.event_id) FROM event AS e WHERE e.node_id IS NULL AND e.source_id = ?1"
     "   AND e.type = 'io.patchwatch.source.failing')"
     " AND d.state IN ('pending', 'delivered', 'dead') ORDER BY d.delivery_id";
-
-static enum pw_status next_sequence(struct pw_db *db, int64_t *out, struct pw_error *err)
-{
-    sqlite3_stmt *statement;
-    enum pw_status status = pw_db_prepare(db, sequence_sql, &statement, err);
-    bool row;
-
-    if (status != PW_OK)
-        return status;
-    status = pw_db_step(db, statement, &row, err);
-    if (status == PW_OK)
-        *out = sqlite3_column_int64(statement, 0);
-    (void)sqlite3_reset(statement);
-    return status;
-}
+/* The same where retention took that event away. */
+static const char node_was_told_sql[] =
+    "SELECT hook, rule FROM told WHERE node_id = ?1 ORDER BY told_id";
+static const char source_was_told_sql[] =
+    "SELECT hook, rule FROM told WHERE node_id IS NULL AND source_id = ?1 ORDER BY told_id";
+static const char forget_node_sql[] = "DELETE FROM told WHERE node_id = ?1";
+static const char forget_source_sql[] = "DELETE FROM told WHERE node_id IS NULL AND source_id = ?1";
 
 /* The first id of this name that no event has. */
 static enum pw_status choose_uid(struct pw_db *db, struct pw_event *event, struct pw_error *err)
@@ -60,28 +51,49 @@ static enum pw_status choose_uid(struct pw_db *db, struct pw_event *event, struc
     return status;
 }
 
+/* Writes the row, chained to the one before it. */
 static enum pw_status add_row(struct pw_db *db, const struct pw_event *event, int64_t source_id,
-                              int64_t node_id, struct pw_str data, struct pw_error *err)
+                              int64_t node_id, struct pw_str data,
+                              const struct pw_chain_link *before, struct pw_error *err)
 {
     char type[64];
+    struct pw_chain_row row = {
+        .event_id = event->sequence,
+        .uid = pw_str_of(event->uid),
+        .source_id = source_id,
+        .node_id = node_id != 0 ? node_id : PW_CHAIN_NULL,
+        .sweep_id = event->sweep_id,
+        .from_status = pw_str_of(event->has_from ? pw_compliance_name(event->from) : NULL),
+        .to_status = pw_str_of(event->has_to ? pw_compliance_name(event->to) : NULL),
+        .cause = pw_str_of(pw_event_cause_name(event->cause)),
+        .occurred_at_ms = event->occurred_at_ms,
+        .recorded_at_ms = event->recorded_at_ms,
+        .data = data,
+    };
+    unsigned char hash[PW_CHAIN_BYTES];
     sqlite3_stmt *statement;
-    enum pw_status status = pw_db_prepare(db, add_sql, &statement, err);
+    enum pw_status status;
 
+    (void)snprintf(type, sizeof type, "io.patchwatch.%s", pw_event_type_name(event->type));
+    row.type = pw_str_of(type);
+    status = pw_chain_hash(before->hash, &row, hash, err);
+    if (status == PW_OK)
+        status = pw_db_prepare(db, add_sql, &statement, err);
     if (status != PW_OK)
         return status;
-    (void)snprintf(type, sizeof type, "io.patchwatch.%s", pw_event_type_name(event->type));
-    pw_db_bind_int(statement, 1, event->sequence);
-    pw_db_bind_text(statement, 2, event->uid);
-    pw_db_bind_text(statement, 3, type);
-    pw_db_bind_int(statement, 4, source_id);
-    pw_db_bind_int_or_null(statement, 5, node_id, 0);
-    pw_db_bind_int(statement, 6, event->sweep_id);
-    pw_db_bind_text(statement, 7, event->has_from ? pw_compliance_name(event->from) : NULL);
-    pw_db_bind_text(statement, 8, event->has_to ? pw_compliance_name(event->to) : NULL);
-    pw_db_bind_text(statement, 9, pw_event_cause_name(event->cause));
-    pw_db_bind_int(statement, 10, event->occurred_at_ms);
-    pw_db_bind_int(statement, 11, event->recorded_at_ms);
-    pw_db_bind_str(statement, 12, data);
+    pw_db_bind_int(statement, 1, row.event_id);
+    pw_db_bind_str(statement, 2, row.uid);
+    pw_db_bind_str(statement, 3, row.type);
+    pw_db_bind_int(statement, 4, row.source_id);
+    pw_db_bind_int_or_null(statement, 5, row.node_id, PW_CHAIN_NULL);
+    pw_db_bind_int(statement, 6, row.sweep_id);
+    pw_db_bind_str(statement, 7, row.from_status);
+    pw_db_bind_str(statement, 8, row.to_status);
+    pw_db_bind_str(statement, 9, row.cause);
+    pw_db_bind_int(statement, 10, row.occurred_at_ms);
+    pw_db_bind_int(statement, 11, row.recorded_at_ms);
+    pw_db_bind_str(statement, 12, row.data);
+    pw_db_bind_bytes(statement, 13, hash, sizeof hash);
     return pw_db_run(db, statement, err);
 }
 
@@ -131,16 +143,52 @@ static enum pw_status owe_recovery(struct pw_db *db, const char *told_sql, int64
     return status;
 }
 
+static enum pw_status forget(struct pw_db *db, const char *forget_sql, int64_t of_id,
+                             struct pw_error *err)
+{
+    sqlite3_stmt *statement;
+    enum pw_status status = pw_db_prepare(db, forget_sql, &statement, err);
+
+    if (status != PW_OK)
+        return status;
+    pw_db_bind_int(statement, 1, of_id);
+    return pw_db_run(db, statement, err);
+}
+
+static enum pw_status owe_node_recovery(struct pw_db *db, int64_t node_id,
+                                        const struct pw_router *router, struct outbox_sink *sink,
+                                        struct pw_error *err)
+{
+    enum pw_status status = owe_recovery(db, node_told_sql, node_id, router, sink, err);
+
+    if (status == PW_OK)
+        status = owe_recovery(db, node_was_told_sql, node_id, router, sink, err);
+    return status == PW_OK ? forget(db, forget_node_sql, node_id, err) : status;
+}
+
+static enum pw_status owe_source_recovery(struct pw_db *db, int64_t source_id,
+                                          const struct pw_router *router, struct outbox_sink *sink,
+                                          struct pw_error *err)
+{
+    enum pw_status status = owe_recovery(db, source_told_sql, source_id, router, sink, err);
+
+    if (status == PW_OK)
+        status = owe_recovery(db, source_was_told_sql, source_id, router, sink, err);
+    return status == PW_OK ? forget(db, forget_source_sql, source_id, err) : status;
+}
+
 enum pw_status pw_event_record(struct pw_db *db, struct pw_event *event, int64_t source_id,
                                int64_t node_id, const struct pw_router *router, size_t *deliveries,
                                struct pw_error *err)
 {
     struct pw_buffer data;
     struct outbox_sink sink = {{sink_add}, db, event, deliveries, err};
+    struct pw_chain_link before;
     enum pw_status status;
 
     pw_buffer_init(&data, EVENT_MAX_BYTES);
-    status = next_sequence(db, &event->sequence, err);
+    status = pw_chain_end(db, &before, err);
+    event->sequence = before.event_id + 1;
     if (status == PW_OK)
         status = choose_uid(db, event, err);
     if (status != PW_OK)
@@ -151,14 +199,14 @@ enum pw_status pw_event_record(struct pw_db *db, struct pw_event *event, int64_t
                          EVENT_MAX_BYTES);
         goto out;
     }
-    status = add_row(db, event, source_id, node_id, pw_buffer_str(&data), err);
+    status = add_row(db, event, source_id, node_id, pw_buffer_str(&data), &before, err);
     if (status != PW_OK || router == NULL)
         goto out;
     status = router->route(router, event, &sink.sink);
     if (status == PW_OK && event->type == PW_EVENT_NODE_COMPLIANT)
-        status = owe_recovery(db, node_told_sql, node_id, router, &sink, err);
+        status = owe_node_recovery(db, node_id, router, &sink, err);
     else if (status == PW_OK && event->type == PW_EVENT_SOURCE_RECOVERED)
-        status = owe_recovery(db, source_told_sql, source_id, router, &sink, err);
+        status = owe_source_recovery(db, source_id, router, &sink, err);
 out:
     pw_buffer_free(&data);
     return status;

@@ -49,6 +49,11 @@ static const char open_sql[] =
     " non_compliant_low, non_compliant_informational, non_compliant_unspecified, valid_from)"
     " VALUES (?1, ?2, coalesce(?3, ''), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,"
     " ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)";
+/* Looked for only where the trigger report_no_overlap refuses the version: a clock that was set
+ * back must not make it begin before the one before it ended. */
+static const char last_end_sql[] =
+    "SELECT max(r.valid_to) FROM report AS r WHERE r.node_id = ?1 AND r.valid_to > ?3"
+    " AND r.baseline_id = coalesce(?2, '')";
 /* A clock that was set back must not make a version end before it began. */
 static const char end_sql[] = "UPDATE report SET valid_to = max(?3, valid_from)"
                               " WHERE node_id = ?1 AND baseline_id = ?2 AND valid_to IS NULL";
@@ -217,11 +222,32 @@ enum pw_status pw_node_update(struct pw_db *db, const struct pw_node_row *node,
     return pw_db_run(db, statement, err);
 }
 
+static enum pw_status find_last_end(struct pw_db *db, int64_t node_id, struct pw_str baseline_id,
+                                    int64_t now_ms, int64_t *out, struct pw_error *err)
+{
+    sqlite3_stmt *statement;
+    enum pw_status status = pw_db_prepare(db, last_end_sql, &statement, err);
+    bool row;
+
+    *out = now_ms;
+    if (status != PW_OK)
+        return status;
+    pw_db_bind_int(statement, 1, node_id);
+    pw_db_bind_str(statement, 2, baseline_id);
+    pw_db_bind_int(statement, 3, now_ms);
+    status = pw_db_step(db, statement, &row, err);
+    if (status == PW_OK && row)
+        *out = pw_db_column_int_or(statement, 0, now_ms);
+    (void)sqlite3_reset(statement);
+    return status;
+}
+
 enum pw_status pw_report_open(struct pw_db *db, int64_t node_id, const struct pw_report *report,
                               int64_t now_ms, struct pw_error *err)
 {
     sqlite3_stmt *statement;
     enum pw_status status = pw_db_prepare(db, open_sql, &statement, err);
+    int64_t begins_ms;
     int next;
 
     if (status != PW_OK)
@@ -231,6 +257,14 @@ enum pw_status pw_report_open(struct pw_db *db, int64_t node_id, const struct pw
         pw_bind_report_strings(statement, 2, report, PW_NODE_STRING_COUNT, PW_REPORT_STRING_COUNT);
     next = pw_bind_report_numbers(statement, next, report);
     pw_db_bind_int(statement, next, now_ms);
+    status = pw_db_run(db, statement, err);
+    if (status != PW_EINVAL ||
+        sqlite3_extended_errcode(pw_db_handle(db)) != SQLITE_CONSTRAINT_TRIGGER)
+        return status;
+    status = find_last_end(db, node_id, report->baseline_id, now_ms, &begins_ms, err);
+    if (status != PW_OK)
+        return status;
+    pw_db_bind_int(statement, next, begins_ms);
     return pw_db_run(db, statement, err);
 }
 

@@ -13,7 +13,8 @@
 
 enum pw_status pw_db_status_of(int extended_code, int system_errno)
 {
-    bool disk_full = system_errno == ENOSPC || system_errno == EDQUOT;
+    /* EFBIG: RLIMIT_FSIZE, or the largest file that the file system can carry. */
+    bool disk_full = system_errno == ENOSPC || system_errno == EDQUOT || system_errno == EFBIG;
 
     if (extended_code == SQLITE_IOERR_NOMEM)
         return PW_ENOMEM;
@@ -92,12 +93,14 @@ enum pw_status pw_db_fail(struct pw_db *db, struct pw_error *err, const char *wh
     const char *path = sqlite3_db_filename(db->handle, "main");
 
     /* Copied into err before anything else may change the connection's message. */
-    if (status == PW_ECORRUPT)
+    if (status == PW_ECORRUPT) {
+        pw_db_distrust(db);
         return pw_fail(err, status,
                        "%s: %s (%s %d); the file is left as it is: restore a backup, or save what "
                        "can be read with: sqlite3 %s \".recover\" | sqlite3 recovered.db",
                        what, sqlite3_errmsg(db->handle), code_name(code), code,
                        path != NULL ? path : "FILE");
+    }
     return pw_fail(err, status, "%s: %s (%s %d)", what, sqlite3_errmsg(db->handle), code_name(code),
                    code);
 }
@@ -287,6 +290,11 @@ void pw_db_bind_int(sqlite3_stmt *statement, int index, int64_t value)
 void pw_db_bind_null(sqlite3_stmt *statement, int index)
 {
     bound(sqlite3_bind_null(statement, index));
+}
+
+void pw_db_bind_bytes(sqlite3_stmt *statement, int index, const void *bytes, size_t size_bytes)
+{
+    bound(sqlite3_bind_blob64(statement, index, bytes, size_bytes, SQLITE_STATIC));
 }
 
 void pw_db_bind_int_or_null(sqlite3_stmt *statement, int index, int64_t value, int64_t none)

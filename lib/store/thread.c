@@ -27,6 +27,7 @@ struct pw_store {
     uv_async_t async; /* wakes the loop; the store is freed in its close callback */
     size_t backlog;   /* the loop's */
     bool joined;      /* the loop's */
+    bool is_unclean;  /* the loop's; as it was when the database was opened */
     void (*closed)(void *context);
     void *closed_context;
 };
@@ -184,6 +185,7 @@ enum pw_status pw_store_open(uv_loop_t *loop, const char *path, struct pw_store 
         free(store);
         return status;
     }
+    store->is_unclean = pw_db_is_unclean(store->db);
     code = init_parts(store, loop);
     if (code != 0) {
         pw_db_close(store->db);
@@ -199,6 +201,11 @@ enum pw_status pw_store_open(uv_loop_t *loop, const char *path, struct pw_store 
     }
     *out = store;
     return PW_OK;
+}
+
+bool pw_store_is_unclean(const struct pw_store *store)
+{
+    return store->is_unclean;
 }
 
 void pw_store_submit(struct pw_store *store, struct pw_store_job *job)

@@ -3,6 +3,7 @@
 #ifndef PW_STORE_THREAD_H
 #define PW_STORE_THREAD_H
 
+#include <stdbool.h>
 #include <uv.h>
 
 #include "base/error.h"
@@ -23,6 +24,8 @@ struct pw_store_job {
  * Errors as pw_db_open. */
 PW_MUST_CHECK enum pw_status pw_store_open(uv_loop_t *loop, const char *path, struct pw_store **out,
                                            struct pw_error *err);
+/* Whether the database was not closed by its last writer, as pw_db_is_unclean. */
+bool pw_store_is_unclean(const struct pw_store *store);
 /* Queues job. Only from the loop thread, not after pw_store_close. */
 void pw_store_submit(struct pw_store *store, struct pw_store_job *job);
 /* Jobs queued or running whose done has not been called yet. */

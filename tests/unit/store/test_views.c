@@ -257,7 +257,8 @@ static void test_fleet_daily(void **state)
                      number(db, "SELECT unixepoch('now') / 86400 - 20000 + 1"));
     assert_int_equal(number(db, "SELECT max(day) = date('now') FROM fleet_daily"), 1);
     /* A clock that was ahead once adds no days to come. */
-    must_run(db, "UPDATE report SET valid_from = valid_from + 40 * 365 * 86400000"
+    must_run(db, "DROP TRIGGER report_stays_where_it_is;"
+                 "UPDATE report SET valid_from = valid_from + 40 * 365 * 86400000"
                  " WHERE node_id = 4");
     assert_int_equal(number(db, "SELECT max(day) = date('now') FROM fleet_daily"), 1);
     assert_string_equal(rows(db, "SELECT compliant, non_compliant, unknown, missing"
