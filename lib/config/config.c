@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "config/check.h"
@@ -154,6 +155,48 @@ char *pw_config_alerts_path(const char *path)
     pw_document_free(&document);
     pw_problems_free(&known);
     return alerts;
+}
+
+enum pw_status pw_config_peek(const char *path, struct pw_config **out,
+                              struct pw_problems *problems)
+{
+    struct pw_document document = {0};
+    struct pw_config *config = calloc(1, sizeof *config);
+    struct pw_problems ignored; /* the daemon's affair: --check tells of them */
+    enum pw_status status = PW_ENOMEM;
+
+    *out = NULL;
+    pw_problems_init(&ignored);
+    if (config == NULL)
+        goto out;
+    config->path = pw_str_dup(pw_str_of(path));
+    if (config->path == NULL)
+        goto out;
+    status = pw_document_read(&document, path, problems);
+    if (status == PW_OK)
+        status = apply_section(&document.sections[PW_DOC_DAEMON], NULL, config->path,
+                               &config->daemon, problems);
+    if (status == PW_OK)
+        status = build_sources(config, &document, &ignored);
+    if (status != PW_OK)
+        goto out;
+    /* Without its file a configuration would be all defaults: another database than the one meant.
+     */
+    if (config->daemon.database == NULL || access(path, R_OK) != 0) {
+        status = PW_EINVAL;
+        goto out;
+    }
+    config->files = document.files;
+    config->file_count = document.file_count;
+    document.files = NULL;
+    document.file_count = 0;
+    *out = config;
+    config = NULL;
+out:
+    pw_problems_free(&ignored);
+    pw_config_free(config);
+    pw_document_free(&document);
+    return status;
 }
 
 void pw_config_free(struct pw_config *config)

@@ -97,6 +97,13 @@ void pw_config_free(struct pw_config *config);
  * can be told in the same go. NULL where it says nothing usable. The caller frees. */
 char *pw_config_alerts_path(const char *path);
 
+/* What a program that only reads needs: [daemon] and the sources, without a look at secret files or
+ * alerts, and with whatever of the sources can be understood. What is wrong with the files
+ * themselves and with [daemon] goes to problems; PW_EINVAL where the main file or the path of the
+ * database cannot be read, PW_ENOMEM. *out is freed with pw_config_free; on error it is NULL. */
+PW_MUST_CHECK enum pw_status pw_config_peek(const char *path, struct pw_config **out,
+                                            struct pw_problems *problems);
+
 /* The option table, for documentation tests and completion: calls each for every key. section is
  * "daemon" or "source"; default_text "" where the option has none. */
 void pw_config_each_option(void (*each)(void *context, const char *section, const char *key,

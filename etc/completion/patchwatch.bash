@@ -1,0 +1,61 @@
+# bash completion of patchwatch(1). Written by etc/completion/generate.
+
+_patchwatch() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i options
+    COMPREPLY=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+        --config | --database | --hook | --limit | --match | --node | --region | --scene | --since | --source | --state | --status | --type) ((i++)) ;;
+        -*) ;;
+        *)
+            command=${COMP_WORDS[i]}
+            break
+            ;;
+        esac
+    done
+
+    case $previous in
+    --config | --database)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    --status)
+        mapfile -t COMPREPLY < <(compgen -W "compliant non_compliant unknown missing" -- "$current")
+        return
+        ;;
+    --scene)
+        mapfile -t COMPREPLY < <(compgen -W "ECS CCE BMS" -- "$current")
+        return
+        ;;
+    --type)
+        mapfile -t COMPREPLY < <(compgen -W "node.non_compliant node.compliant node.discovered node.missing node.returned node.worsened node.improved source.baseline source.failing source.recovered" -- "$current")
+        return
+        ;;
+    --state)
+        mapfile -t COMPREPLY < <(compgen -W "pending delivered dead muted dropped all" -- "$current")
+        return
+        ;;
+    --source | --region | --match | --limit | --since | --node | --hook) return ;;
+    esac
+
+    if [[ -z $command && $current != -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "status nodes node events sweeps at deliveries backup verify" -- "$current")
+        return
+    fi
+    options="--config --database --json --utc --help --version"
+    case $command in
+    nodes) options+=" --source --status --region --scene --match" ;;
+    node) options+=" --source --limit" ;;
+    events) options+=" --since --type --node --follow" ;;
+    sweeps) options+=" --source --limit" ;;
+    at) options+=" --source --status --region --scene --match" ;;
+    deliveries) options+=" --state --hook --since" ;;
+    backup) options+=" --overwrite" ;;
+    esac
+    if [[ $current == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
+    elif [[ $command == @(backup) ]]; then
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+    fi
+}
+complete -F _patchwatch patchwatch
