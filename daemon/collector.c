@@ -117,7 +117,7 @@ static void on_due(uv_timer_t *timer)
     struct pw_collector *collector = timer->data;
     int64_t left_ms = collector->due_monotonic_ms - pw_clock_monotonic_ms(collector->params.clock);
 
-    if (collector->waits_for_credential && left_ms > 0 &&
+    if (collector->waits_for_credential && left_ms > 0 && collector->credentials != NULL &&
         !pw_credentials_changed(collector->credentials)) {
         set_timer(collector);
         return;
@@ -166,14 +166,16 @@ static void open_source(struct pw_collector *collector);
 static bool take_source(struct pw_collector *collector, const struct pw_source_config *source)
 {
     bool is_elsewhere = strcmp(collector->params.source->endpoint, source->endpoint) != 0;
+    int64_t count, period_ms;
 
     collector->params.source = source;
     pw_pace_configure(&collector->pace, source->rate_count, source->rate_period_ms,
                       source->concurrency);
-    pw_throttle_set(collector->throttle, source->rate_count, source->rate_period_ms);
+    pw_pace_rate(&collector->pace, &count, &period_ms);
+    pw_throttle_set(collector->throttle, count, period_ms);
     close_credentials(collector); /* they read the configuration that is to be freed */
     collector->waits_for_credential = false;
-    collector->auth_failures = 0;
+    collector->auth_failures = 0; /* the guard remembers what was refused */
     return is_elsewhere;
 }
 
@@ -188,10 +190,11 @@ void pw_collecting_rest(struct pw_collector *collector)
 {
     const struct pw_source_config *source;
     int64_t spread, wait, took;
-    bool is_elsewhere = false;
+    bool is_elsewhere = false, was_refused = collector->summary.auth_failed, is_new = false;
 
     set_state(collector, STATE_IDLE);
     if (collector->next_source != NULL) {
+        is_new = true;
         is_elsewhere = take_source(collector, collector->next_source);
         collector->next_source = NULL;
     }
@@ -214,8 +217,10 @@ void pw_collecting_rest(struct pw_collector *collector)
      */
     if (wait < source->interval_ms / 10)
         wait = source->interval_ms / 10;
-    collector->waits_for_credential = collector->summary.auth_failed;
-    if (collector->summary.auth_failed) {
+    collector->waits_for_credential = was_refused && !is_new;
+    if (was_refused && is_new) {
+        wait = 0; /* it may name another credential; if not, the guard does not show it */
+    } else if (was_refused) {
         collector->auth_failures++;
         if (wait < refused_wait_ms(collector))
             wait = refused_wait_ms(collector);
@@ -318,6 +323,8 @@ static void on_sweep_done(void *context, const struct pw_sweep_summary *summary)
 
     collector->sweep = NULL;
     collector->summary = *summary;
+    if (collector->credentials != NULL)
+        pw_credentials_rest(collector->credentials);
     set_state(collector, STATE_APPLYING);
     pw_collecting_apply(collector);
 }
@@ -370,6 +377,7 @@ static void begin_done(struct pw_store_job *job)
         .clock = collector->params.clock,
         .source = collector->params.source,
         .index = collector->index,
+        .connection_share = collector->params.connection_share(collector->params.context),
         .remembered = collector->offset_mode,
         .context = collector,
         .stage = pw_collecting_stage,
@@ -418,7 +426,8 @@ static void begin_sweep(struct pw_collector *collector)
     if (begin == NULL ||
         (collector->credentials == NULL &&
          pw_credentials_new(collector->params.loop, collector->params.http, collector->params.clock,
-                            collector->params.source, &collector->credentials, &error) != PW_OK)) {
+                            collector->params.guard, collector->params.source,
+                            &collector->credentials, &error) != PW_OK)) {
         free(begin);
         pw_collecting_give_up(collector, "out of memory");
         return;
@@ -467,6 +476,7 @@ void pw_collector_start(struct pw_collector *collector, bool once)
 
 void pw_collector_use(struct pw_collector *collector, const struct pw_source_config *source)
 {
+    bool was_waiting = collector->waits_for_credential;
     int64_t due_ms;
 
     if (collector->state != STATE_IDLE) {
@@ -478,8 +488,9 @@ void pw_collector_use(struct pw_collector *collector, const struct pw_source_con
         reopen_source(collector);
         return;
     }
-    /* A shorter interval brings the next sweep forward; nothing ever puts it off. */
-    due_ms = collector->started_monotonic_ms + source->interval_ms;
+    /* A shorter interval brings the next sweep forward, and so does another configuration where the
+     * credential of the old one was refused; nothing ever puts it off. */
+    due_ms = collector->started_monotonic_ms + (was_waiting ? 0 : source->interval_ms);
     if (due_ms < collector->due_monotonic_ms) {
         collector->due_monotonic_ms = due_ms;
         set_timer(collector);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "cloud/guard.h"
 #include "config/config.h"
 #include "http/http.h"
 #include "store/apply.h"
@@ -20,9 +21,12 @@ struct pw_collector_params {
     uv_loop_t *loop;
     struct pw_store *store;
     struct pw_http *http;
+    struct pw_guard *guard;
     const struct pw_clock *clock;
     const struct pw_source_config *source; /* until pw_collector_use or close has ended */
     void *context;
+    /* How many requests it may have under way; asked before each sweep. */
+    int64_t (*connection_share)(void *context);
     /* Who is owed what, at this moment; asked before each apply. */
     const struct pw_router *(*router)(void *context);
     /* Whether no sweep may begin for the time being: the disk is full. */

@@ -151,17 +151,18 @@ static void update_index(struct pw_collector *collector, const struct pw_apply_r
     }
 }
 
-/* What a sweep that is not complete has in common with the next one of the same cause: numbers
- * change from sweep to sweep. */
+/* What a sweep that is not complete has in common with the next one of the same cause. */
 static void describe_trouble(const struct finish_job *finish, char *out, size_t size_bytes)
 {
     const struct pw_sweep_summary *summary = &finish->summary;
+    bool has_cause = summary->cause[0] != '\0';
     size_t used = 0;
 
-    (void)snprintf(out, size_bytes, "%s %s %.150s",
-                   pw_sweep_outcome_name(finish->params.facts.outcome), summary->error_code,
-                   summary->error_msg[0] != '\0' ? summary->error_msg : summary->reason);
-    for (const char *p = out; *p != '\0'; p++) {
+    (void)snprintf(out, size_bytes, "%s %s", pw_sweep_outcome_name(finish->params.facts.outcome),
+                   has_cause ? summary->cause : summary->reason);
+    if (has_cause)
+        return;
+    for (const char *p = out; *p != '\0'; p++) { /* counts differ from sweep to sweep */
         if (*p < '0' || *p > '9')
             out[used++] = *p;
     }
@@ -291,6 +292,7 @@ static void submit_finish(struct pw_collector *collector)
                        collector->stage_error.status == PW_EFULL ? "disk is full: " : "");
         (void)snprintf(summary->error_msg, sizeof summary->error_msg, "%.500s",
                        collector->stage_error.message);
+        summary->cause[0] = '\0';
     }
     finish->source_name = pw_str_dup(pw_str_of(pw_collector_name(collector)));
     if (finish->source_name == NULL || (complete && list_unseen(collector, finish) != PW_OK)) {

@@ -35,6 +35,7 @@ struct pw_service {
     struct pw_alerts *alerts;
     struct pw_store *store;
     struct pw_http *http;
+    struct pw_guard *guard;
     struct pw_caretaker *caretaker;
     struct pw_dispatch *dispatch;
     struct pw_collector **collectors;
@@ -205,6 +206,7 @@ static void stop(struct pw_service *service)
     if (service->once && service->unswept > 0)
         service->exit_code = EX_TEMPFAIL; /* a signal came before every source was swept */
     service->collector_count = 0;
+    pw_stall_stop(&service->stall); /* from here on waiting for what is under way is our work */
     close_dispatch_if_swept(service);
     for (size_t i = 0; i < count; i++)
         pw_collector_close(service->collectors[i], on_collector_closed, service);
@@ -225,6 +227,15 @@ static const struct pw_router *current_router(void *context)
     const struct pw_service *service = context;
 
     return &service->alerts->router;
+}
+
+/* So that sources whose servers hang leave connections to the others. */
+static int64_t connection_share(void *context)
+{
+    const struct pw_service *service = context;
+    int64_t share = MAX_CONNECTIONS / (int64_t)(service->collector_count + 1);
+
+    return share > 1 ? share : 1;
 }
 
 static bool is_paused(void *context)
@@ -286,9 +297,11 @@ static enum pw_status add_collector(struct pw_service *service,
         .loop = &service->loop,
         .store = service->store,
         .http = service->http,
+        .guard = service->guard,
         .clock = pw_clock_system(),
         .source = source,
         .context = service,
+        .connection_share = connection_share,
         .router = current_router,
         .is_paused = is_paused,
         .troubled = on_troubled,
@@ -482,6 +495,8 @@ static enum pw_status open_parts(struct pw_service *service, struct pw_error *er
         pw_store_open(&service->loop, config_of(service)->daemon.database, &service->store, err);
 
     if (status == PW_OK)
+        status = pw_guard_new(pw_clock_system(), &service->guard, err);
+    if (status == PW_OK)
         status = pw_http_new(&service->loop, MAX_CONNECTIONS, &service->http, err);
     if (status == PW_OK)
         status = open_caretaker(service, err);
@@ -568,6 +583,7 @@ int pw_service_run(struct pw_config *config, struct pw_alerts *alerts, bool once
         pw_log_err("bug: something was left on the loop");
         service.exit_code = EX_SOFTWARE;
     }
+    pw_guard_free(service.guard);
     free(service.collectors);
     pw_alerts_free(service.alerts);
     free_configs(&service);

@@ -55,6 +55,8 @@ void pw_stall_start(struct pw_stall *stall, uv_loop_t *loop)
 
 void pw_stall_stop(struct pw_stall *stall)
 {
+    if (uv_is_closing((uv_handle_t *)&stall->prepare))
+        return;
     pw_log_info("the loop was held up for %" PRIu64 " ms at most, and waited %" PRIu64
                 " ms at most for a processor",
                 stall->longest_ns / NS_PER_MS, stall->longest_starved_ns / NS_PER_MS);

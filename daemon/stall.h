@@ -18,7 +18,7 @@ struct pw_stall {
 /* Before anything else is done with the loop, on its thread (it switches the loop's metrics on).
  * Keeps no loop alive. */
 void pw_stall_start(struct pw_stall *stall, uv_loop_t *loop);
-/* Logs the longest of both and closes. */
+/* Logs the longest of both and closes; nothing where it did so before. */
 void pw_stall_stop(struct pw_stall *stall);
 
 #endif

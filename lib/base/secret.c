@@ -184,7 +184,7 @@ static enum pw_status read_file(struct pw_secret *secret, const char *path, bool
         status = read_all(fd, path, &all, err);
     if (status != PW_OK)
         goto out;
-    if (one_line && all.len > 0 && all.data[all.len - 1] == '\n') {
+    while (one_line && all.len > 0 && all.data[all.len - 1] == '\n') {
         all.len--;
         if (all.len > 0 && all.data[all.len - 1] == '\r')
             all.len--;
@@ -217,6 +217,107 @@ enum pw_status pw_secret_read_lines(struct pw_secret *secret, const char *path,
 
 /* ---- redaction -------------------------------------------------------------------------------*/
 
+/* What a text may be full of besides plain characters. */
+enum { PLAIN = 0, JSON = 1, PERCENT = 2, WAYS = 4 };
+
+static int hex_value(const char *text, size_t digits)
+{
+    int value = 0;
+
+    for (size_t i = 0; i < digits; i++) {
+        char c = text[i];
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
+
+        if (digit < 0)
+            return -1;
+        value = value * 16 + digit;
+    }
+    return value;
+}
+
+static size_t utf8_of(unsigned long point, char out[4])
+{
+    static const unsigned char first[] = {0, 0xC0, 0xE0, 0xF0};
+    size_t more = point < 0x80 ? 0 : point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
+
+    for (size_t i = more; i > 0; i--, point >>= 6)
+        out[i] = (char)(0x80 | (point & 0x3F));
+    out[0] = (char)(first[more] | point);
+    return more + 1;
+}
+
+/* The bytes that \uXXXX (and its second half, RFC 8259 section 7) at text stands for. */
+static size_t unescape_point(const char *text, char out[4], size_t *consumed)
+{
+    int high = hex_value(text + 2, 4), low;
+
+    if (high < 0)
+        return 0;
+    *consumed = 6;
+    if (high < 0xD800 || high > 0xDFFF)
+        return utf8_of((unsigned long)high, out);
+    low = text[6] == '\\' && text[7] == 'u' ? hex_value(text + 8, 4) : -1;
+    if (high > 0xDBFF || low < 0xDC00 || low > 0xDFFF)
+        return 0;
+    *consumed = 12;
+    return utf8_of(0x10000 + (((unsigned long)high & 0x3FF) << 10) + ((unsigned long)low & 0x3FF),
+                   out);
+}
+
+/* The bytes that an escape at text stands for; 0 where there is none of that way. */
+static size_t unescape(const char *text, unsigned way, char out[4], size_t *consumed)
+{
+    static const char letters[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
+
+    if ((way & PERCENT) != 0 && text[0] == '%') {
+        int value = hex_value(text + 1, 2);
+
+        *consumed = 3;
+        out[0] = (char)value;
+        return value >= 0 ? 1 : 0;
+    }
+    if ((way & JSON) != 0 && text[0] == '\\' && text[1] != '\0') {
+        const char *letter = strchr(letters, text[1]);
+
+        if (text[1] == 'u')
+            return unescape_point(text, out, consumed);
+        if (letter == NULL)
+            return 0;
+        *consumed = 2;
+        out[0] = values[letter - letters];
+        return 1;
+    }
+    return 0;
+}
+
+/* How many bytes of the secret text starts with, in one way of writing; *span of the text. An
+ * escape that does not fit is taken literally. */
+static size_t match(const struct pw_secret *secret, const char *text, unsigned way, size_t *span)
+{
+    size_t same = 0, at = 0;
+
+    while (same < secret->len && text[at] != '\0') {
+        char bytes[4];
+        size_t consumed = 0, count = way == PLAIN ? 0 : unescape(text + at, way, bytes, &consumed);
+
+        if (count > 0 && count <= secret->len - same &&
+            memcmp(bytes, secret->data + same, count) == 0) {
+            same += count;
+            at += consumed;
+        } else if (text[at] == secret->data[same]) {
+            same++;
+            at++;
+        } else {
+            break;
+        }
+    }
+    *span = at;
+    return same;
+}
+
 void pw_secret_redact(const struct pw_secret *secret, char *text)
 {
     size_t enough = secret->len < REDACT_PREFIX_BYTES ? secret->len : REDACT_PREFIX_BYTES;
@@ -224,15 +325,13 @@ void pw_secret_redact(const struct pw_secret *secret, char *text)
     if (secret->len < REDACT_WHOLE_MIN_BYTES)
         return;
     while (*text != '\0') {
-        size_t same = 0;
+        size_t longest = 0, span;
 
-        while (same < secret->len && text[same] != '\0' && text[same] == secret->data[same])
-            same++;
-        if (same >= enough) {
-            memset(text, '*', same);
-            text += same;
-        } else {
-            text++;
+        for (unsigned way = PLAIN; way < WAYS; way++) {
+            if (match(secret, text, way, &span) >= enough && span > longest)
+                longest = span;
         }
+        memset(text, '*', longest);
+        text += longest > 0 ? longest : 1;
     }
 }

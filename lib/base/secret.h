@@ -39,7 +39,7 @@ PW_MUST_CHECK enum pw_status pw_secret_write(struct pw_secret *secret, size_t ma
 PW_MUST_CHECK enum pw_status pw_secret_written(struct pw_secret *secret,
                                                const struct pw_buffer *over);
 
-/* Reads a small file (at most PW_SECRET_MAX_BYTES) into the secret; one newline at its end is not
+/* Reads a small file (at most PW_SECRET_MAX_BYTES) into the secret; newlines at its end are not
  * part of it. Errors name the path, never the content, and leave the secret as it was:
  * PW_ENOTFOUND, PW_EPERM (others may use it: mode & 077, unless the file lies in
  * $CREDENTIALS_DIRECTORY), PW_EINVAL (no regular file), PW_EFORMAT (empty, a NUL or a line break
@@ -51,7 +51,8 @@ PW_MUST_CHECK enum pw_status pw_secret_read_lines(struct pw_secret *secret, cons
                                                   struct pw_error *err);
 
 /* Overwrites every place in text (NUL-terminated) that shows the secret, or its first eight bytes
- * and on, by stars: a server may repeat what it was told. Secrets under four bytes are let be. */
+ * and on, by stars: a server may repeat what it was told, as it is or escaped as in JSON (RFC 8259)
+ * or URLs (RFC 3986), in part or throughout. Secrets under four bytes are let be. */
 void pw_secret_redact(const struct pw_secret *secret, char *text);
 
 static inline struct pw_str pw_secret_str(const struct pw_secret *secret)

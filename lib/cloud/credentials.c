@@ -1,5 +1,5 @@
-/* The face of credentials: what is in use, when it is renewed, how an outcome reaches the caller.
- * Memory goes in the timer's close callback. */
+/* The face of credentials: their life, what is in use, what servers said of it. Memory goes in the
+ * close callback of the last timer. */
 #include "cloud/credentials.h"
 
 #include <stdio.h>
@@ -8,15 +8,19 @@
 
 #include "base/log.h"
 #include "cloud/credentials_state.h"
+#include "cloud/sign.h"
 
-/* A credential that ends sooner than this is not worth a sweep's start. */
-#define STILL_GOOD_MS (60 * PW_SECOND_MS)
 /* So long after a replacement a refusal has a new cause. */
 #define REPLACEMENT_IS_NEW_MS (300 * PW_SECOND_MS)
 /* Where the server does not say how long its token lives. */
 #define LIFETIME_UNKNOWN_MS (3600 * PW_SECOND_MS)
+/* All attempts of a fetch, with whatever waits a server asks for. */
+#define FETCH_LIMIT_MS (60 * PW_SECOND_MS)
+/* After a password was changed all tokens end at once: then one log-in shows whether it is good,
+ * before the others follow. */
+#define LOGIN_PROOF_MS (60 * PW_SECOND_MS)
 
-static bool is_fetched(const struct pw_credentials *credentials)
+bool pw_credentials_are_fetched(const struct pw_credentials *credentials)
 {
     return credentials->source->auth == PW_AUTH_PASSWORD ||
            credentials->source->auth == PW_AUTH_METADATA;
@@ -32,6 +36,7 @@ static int64_t now_ms(const struct pw_credentials *credentials)
 static void credentials_free(struct pw_credentials *credentials)
 {
     pw_keys_clear(&credentials->keys);
+    pw_keys_clear(&credentials->fresh);
     pw_secret_clear(&credentials->password);
     pw_secret_clear(&credentials->body);
     pw_secret_clear(&credentials->token_line);
@@ -89,7 +94,7 @@ static enum pw_status set_up(struct pw_credentials *credentials, struct pw_error
     case PW_AUTH_METADATA:
         break;
     }
-    if (status == PW_OK && is_fetched(credentials)) {
+    if (status == PW_OK && pw_credentials_are_fetched(credentials)) {
         credentials->json = pw_json_reader_new();
         credentials->error_body = pw_error_body_new();
         if (credentials->json == NULL || credentials->error_body == NULL)
@@ -98,10 +103,8 @@ static enum pw_status set_up(struct pw_credentials *credentials, struct pw_error
     return status;
 }
 
-static void on_timer(uv_timer_t *timer);
-
 enum pw_status pw_credentials_new(uv_loop_t *loop, struct pw_http *http,
-                                  const struct pw_clock *clock,
+                                  const struct pw_clock *clock, struct pw_guard *guard,
                                   const struct pw_source_config *source,
                                   struct pw_credentials **out, struct pw_error *err)
 {
@@ -113,16 +116,29 @@ enum pw_status pw_credentials_new(uv_loop_t *loop, struct pw_http *http,
         return pw_fail_nomem(err);
     credentials->http = http;
     credentials->clock = clock;
+    credentials->guard = guard;
     credentials->source = source;
+    credentials->fetch_limit_ms = FETCH_LIMIT_MS;
+    credentials->shown = (struct pw_guard_turn){.guard = guard,
+                                                .go = pw_credentials_on_turn,
+                                                .context = credentials,
+                                                .proof_ms = INT64_MAX};
+    credentials->login = (struct pw_guard_turn){.guard = guard,
+                                                .go = pw_credentials_on_login_turn,
+                                                .context = credentials,
+                                                .proof_ms = LOGIN_PROOF_MS};
     status = set_up(credentials, err);
     if (status != PW_OK) {
         credentials_free(credentials);
         return status;
     }
-    credentials->has_keys = source->auth == PW_AUTH_NONE;
+    credentials->has_keys = credentials->is_cleared = source->auth == PW_AUTH_NONE;
+    credentials->generation = source->auth == PW_AUTH_NONE ? 1 : 0;
     credentials->renew_at_ms = credentials->expires_at_ms = INT64_MAX;
     (void)uv_timer_init(loop, &credentials->timer);
-    credentials->timer.data = credentials;
+    (void)uv_timer_init(loop, &credentials->fetch_timer);
+    credentials->timer.data = credentials->fetch_timer.data = credentials;
+    credentials->open_handles = 2;
     *out = credentials;
     return PW_OK;
 }
@@ -133,6 +149,8 @@ static void on_closed(uv_handle_t *handle)
     void (*closed)(void *context) = credentials->closed;
     void *context = credentials->closed_context;
 
+    if (--credentials->open_handles > 0)
+        return;
     credentials_free(credentials);
     if (closed != NULL)
         closed(context);
@@ -149,28 +167,80 @@ void pw_credentials_close(struct pw_credentials *credentials, void (*closed)(voi
     if (credentials->call != NULL)
         pw_http_cancel(credentials->call);
     credentials->call = NULL;
+    pw_guard_leave(&credentials->shown);
+    pw_guard_leave(&credentials->login);
     uv_close((uv_handle_t *)&credentials->timer, on_closed);
+    uv_close((uv_handle_t *)&credentials->fetch_timer, on_closed);
 }
 
 /* ---- what is in use --------------------------------------------------------------------------*/
 
-void pw_credentials_adopt(struct pw_credentials *credentials, struct pw_keys *fresh,
-                          int64_t lifetime_ms, int64_t margin_ms)
+static enum pw_status fingerprint(const struct pw_credentials *credentials,
+                                  const struct pw_keys *keys, struct pw_guard_print *out,
+                                  struct pw_error *err)
+{
+    struct pw_buffer host;
+    enum pw_status status;
+
+    pw_buffer_init(&host, 1024);
+    /* Without a usable host nothing can be asked; then the whole endpoint will do. */
+    if (pw_sign_host(
+            pw_str_of(credentials->source->endpoint).len > 0 ? credentials->source->endpoint : "",
+            &host, NULL) != PW_OK)
+        pw_buffer_clear(&host);
+    {
+        const struct pw_str parts[] = {pw_str_of("api"),
+                                       host.len > 0 ? pw_buffer_str(&host)
+                                                    : pw_str_of(credentials->source->endpoint),
+                                       pw_secret_str(&keys->access_key),
+                                       pw_secret_str(&keys->secret_key),
+                                       pw_secret_str(&keys->security_token),
+                                       pw_secret_str(&keys->token)};
+
+        status = pw_guard_fingerprint(credentials->guard, parts, sizeof parts / sizeof parts[0],
+                                      out, err);
+    }
+    pw_buffer_free(&host);
+    return status;
+}
+
+enum pw_status pw_credentials_keep(struct pw_credentials *credentials, struct pw_keys *fresh,
+                                   int64_t lifetime_ms, int64_t margin_ms, struct pw_error *err)
 {
     int64_t now = now_ms(credentials);
+    enum pw_status status = fingerprint(credentials, fresh, &credentials->fresh_print, err);
 
-    pw_keys_take(&credentials->keys, fresh);
-    credentials->has_keys = true;
-    credentials->fetched_at_ms = now;
-    credentials->expires_at_ms = INT64_MAX;
-    credentials->renew_at_ms = INT64_MAX;
+    if (status != PW_OK)
+        return status;
+    pw_keys_take(&credentials->fresh, fresh);
+    credentials->has_fresh = true;
+    credentials->fresh_fetched_at_ms = now;
+    credentials->fresh_expires_at_ms = INT64_MAX;
+    credentials->fresh_renew_at_ms = INT64_MAX;
     if (lifetime_ms != INT64_MAX) {
-        credentials->expires_at_ms = now + lifetime_ms;
-        credentials->renew_at_ms = now + lifetime_ms - margin_ms;
+        credentials->fresh_expires_at_ms = now + lifetime_ms;
+        credentials->fresh_renew_at_ms = now + lifetime_ms - margin_ms;
     }
+    return PW_OK;
+}
+
+void pw_credentials_adopt(struct pw_credentials *credentials)
+{
+    bool is_same = credentials->has_keys && memcmp(&credentials->print, &credentials->fresh_print,
+                                                   sizeof credentials->print) == 0;
+
+    pw_keys_take(&credentials->keys, &credentials->fresh);
+    credentials->has_fresh = false;
+    credentials->has_keys = true;
+    credentials->is_cleared = false;
+    credentials->print = credentials->fresh_print;
+    if (!is_same && ++credentials->generation == 0)
+        credentials->generation = 1;
+    credentials->fetched_at_ms = credentials->fresh_fetched_at_ms;
+    credentials->expires_at_ms = credentials->fresh_expires_at_ms;
+    credentials->renew_at_ms = credentials->fresh_renew_at_ms;
     credentials->is_replacement = credentials->is_refused;
     credentials->is_refused = credentials->refusal_helps = false;
-    credentials->renewal_barred = false;
 }
 
 int64_t pw_credentials_lifetime_ms(const struct pw_credentials *credentials,
@@ -188,126 +258,77 @@ int64_t pw_credentials_lifetime_ms(const struct pw_credentials *credentials,
     return end_ms - start_ms < 30 * PW_DAY_MS ? end_ms - start_ms : 30 * PW_DAY_MS;
 }
 
-/* Two files that are replaced one after the other could be read as a pair that never was: where
- * something moved meanwhile, they are read again. */
-static enum pw_status read_keys(struct pw_credentials *credentials, struct pw_error *err)
+const char *pw_credentials_what(const struct pw_credentials *credentials)
 {
-    struct pw_keys fresh = {.token = {NULL, 0, 0}};
-    enum pw_status status = PW_OK;
-
-    for (int attempt = 0; attempt < 3; attempt++) {
-        pw_keys_clear(&fresh);
-        pw_watch_look(&credentials->watch);
-        status = pw_keys_read(credentials->source, credentials->sdk_file, &fresh, err);
-        if (!pw_watch_changed(&credentials->watch))
-            break;
+    switch (credentials->source->auth) {
+    case PW_AUTH_METADATA:
+        return "the access key of the metadata service";
+    case PW_AUTH_TOKEN:
+    case PW_AUTH_PASSWORD:
+        return "the token";
+    case PW_AUTH_AKSK:
+    case PW_AUTH_NONE:
+        break;
     }
-    credentials->read_failed = status != PW_OK;
-    if (status == PW_OK)
-        pw_credentials_adopt(credentials, &fresh, INT64_MAX, 0);
-    return status;
+    return "the access key";
 }
 
-static bool must_renew(const struct pw_credentials *credentials)
+unsigned pw_credentials_generation(const struct pw_credentials *credentials)
 {
+    return credentials->generation;
+}
+
+const struct pw_credentials_trouble *
+pw_credentials_trouble(const struct pw_credentials *credentials)
+{
+    return &credentials->trouble;
+}
+
+void pw_credentials_said(struct pw_credentials *credentials,
+                         const struct pw_http_response *response, struct pw_api_error *api)
+{
+    struct pw_credentials_trouble *said = &credentials->said;
+
+    pw_error_body_decode(credentials->error_body, response->body.data, response->body.len, api);
+    (void)pw_text_printable(said->code, sizeof said->code, api->code);
+    (void)pw_text_printable(said->request_id, sizeof said->request_id,
+                            response->request_id.len > 0 ? response->request_id : api->request_id);
+    pw_credentials_redact(credentials, said->code);
+    pw_credentials_redact(credentials, said->request_id);
+}
+
+/* ---- what servers said -----------------------------------------------------------------------*/
+
+void pw_credentials_accepted(struct pw_credentials *credentials, unsigned generation)
+{
+    if (generation == credentials->generation && credentials->is_cleared)
+        pw_guard_accepted(&credentials->shown);
+}
+
+bool pw_credentials_refused(struct pw_credentials *credentials, unsigned generation)
+{
+    bool is_fetched = pw_credentials_are_fetched(credentials);
+
     if (credentials->source->auth == PW_AUTH_NONE)
         return false;
-    if (!credentials->has_keys || credentials->is_refused)
+    if (generation != credentials->generation && !credentials->is_refused)
         return true;
-    if (!is_fetched(credentials))
-        return credentials->read_failed || pw_watch_changed(&credentials->watch);
-    if (now_ms(credentials) < credentials->renew_at_ms)
-        return false;
-    /* Each refused log-in counts towards a lock: no more of them while the old token holds. */
-    return !(credentials->renewal_barred && !pw_watch_changed(&credentials->watch) &&
-             now_ms(credentials) + STILL_GOOD_MS < credentials->expires_at_ms);
-}
-
-/* ---- prepare ---------------------------------------------------------------------------------*/
-
-/* Whether the old credential can stand in for one that could not be renewed. */
-static bool can_go_on(const struct pw_credentials *credentials, enum pw_status status)
-{
-    if (!credentials->has_keys || credentials->is_refused || status == PW_ECANCELED)
-        return false;
-    if (is_fetched(credentials))
-        return now_ms(credentials) + STILL_GOOD_MS < credentials->expires_at_ms;
-    /* A file that is being written is empty or absent for a moment. One that others may read is
-     * another matter. */
-    return status == PW_EFORMAT || status == PW_ENOTFOUND || status == PW_EIO;
-}
-
-void pw_credentials_settle(struct pw_credentials *credentials, const struct pw_error *outcome)
-{
-    void (*ready)(void *context, enum pw_status status, const struct pw_error *error) =
-        credentials->ready;
-    struct pw_error result = *outcome;
-
-    pw_secret_clear(&credentials->password);
-    pw_secret_clear(&credentials->body);
-    pw_secret_clear(&credentials->token_line);
-    if (credentials->is_closing || !credentials->is_preparing)
-        return;
-    credentials->is_preparing = false;
-    if (result.status != PW_OK && can_go_on(credentials, result.status)) {
-        credentials->renewal_barred = result.status == PW_EPERM;
-        pw_log_warning("source %s: the credentials cannot be renewed, the old ones are still used: "
-                       "%s",
-                       credentials->source->name, result.message);
-        result = (struct pw_error){.status = PW_OK};
-    }
-    ready(credentials->ready_context, result.status, &result);
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    struct pw_credentials *credentials = timer->data;
-    struct pw_error outcome = credentials->outcome;
-
-    pw_credentials_settle(credentials, &outcome);
-}
-
-void pw_credentials_prepare(struct pw_credentials *credentials,
-                            void (*ready)(void *context, enum pw_status status,
-                                          const struct pw_error *error),
-                            void *context)
-{
-    struct pw_error *outcome = &credentials->outcome;
-    enum pw_status status = PW_OK;
-
-    if (credentials->is_preparing || credentials->is_closing)
-        return;
-    credentials->is_preparing = true;
-    credentials->ready = ready;
-    credentials->ready_context = context;
-    *outcome = (struct pw_error){.status = PW_OK};
-    if (must_renew(credentials)) {
-        if (credentials->source->auth == PW_AUTH_PASSWORD)
-            status = pw_iam_fetch(credentials, outcome);
-        else if (credentials->source->auth == PW_AUTH_METADATA)
-            status = pw_metadata_fetch(credentials, outcome);
-        else
-            status = read_keys(credentials, outcome);
-        if (status == PW_OK && is_fetched(credentials))
-            return;
-    }
-    outcome->status = status;
-    (void)uv_timer_start(&credentials->timer, on_timer, 0, 0);
-}
-
-/* ---- refusals --------------------------------------------------------------------------------*/
-
-bool pw_credentials_refused(struct pw_credentials *credentials)
-{
-    if (!is_fetched(credentials))
-        return pw_watch_changed(&credentials->watch);
-    if (!credentials->is_refused) {
+    if (generation == credentials->generation && !credentials->is_refused) {
         credentials->is_refused = true;
         credentials->refusal_helps =
-            !credentials->is_replacement ||
-            now_ms(credentials) - credentials->fetched_at_ms >= REPLACEMENT_IS_NEW_MS;
+            is_fetched &&
+            (!credentials->is_replacement ||
+             now_ms(credentials) - credentials->fetched_at_ms >= REPLACEMENT_IS_NEW_MS);
+        pw_guard_refused(&credentials->shown);
     }
-    return credentials->refusal_helps;
+    return credentials->has_fresh || credentials->refusal_helps ||
+           (!is_fetched && pw_watch_changed(&credentials->watch));
+}
+
+void pw_credentials_forbidden(struct pw_credentials *credentials, unsigned generation)
+{
+    if (pw_credentials_are_fetched(credentials) && generation == credentials->generation)
+        credentials->is_forbidden = true;
 }
 
 bool pw_credentials_changed(const struct pw_credentials *credentials)
@@ -318,5 +339,6 @@ bool pw_credentials_changed(const struct pw_credentials *credentials)
 void pw_credentials_redact(const struct pw_credentials *credentials, char *text)
 {
     pw_keys_redact(&credentials->keys, text);
+    pw_keys_redact(&credentials->fresh, text);
     pw_secret_redact(&credentials->password, text);
 }

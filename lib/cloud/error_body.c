@@ -13,7 +13,7 @@
 enum { MAX_DEPTH = 5, MAX_MEMBERS = 2000, EXCERPT_BYTES = 200 };
 
 /* What an object or the whole body was found to hold, best first. */
-enum what { CODE, MESSAGE, REQUEST_ID, AUTHORIZATION, LOOSE_MESSAGE, WHAT_COUNT };
+enum what { CODE, MESSAGE, REQUEST_ID, LOOSE_MESSAGE, WHAT_COUNT };
 
 static const struct {
     const char *key;
@@ -31,7 +31,6 @@ static const struct {
     {"msg", MESSAGE, 5},
     {"request_id", REQUEST_ID, 0},
     {"requestId", REQUEST_ID, 1},
-    {"encoded_authorization_message", AUTHORIZATION, 0},
     {"error_description", LOOSE_MESSAGE, 0},
     {"error", LOOSE_MESSAGE, 1},
 };
@@ -49,7 +48,7 @@ struct pw_error_body {
     struct found found[WHAT_COUNT];
     struct found code_message; /* the message of the object that found[CODE] is in */
     size_t members;
-    char code[96], message[512], request_id[96], authorization_message[4096];
+    char code[96], message[512], request_id[96];
 };
 
 struct pw_error_body *pw_error_body_new(void)
@@ -181,9 +180,6 @@ void pw_error_body_decode(struct pw_error_body *reader, const char *body, size_t
     out->message = printable(reader->message, message_bytes, message);
     out->request_id =
         printable(reader->request_id, sizeof reader->request_id, reader->found[REQUEST_ID].text);
-    out->authorization_message =
-        printable(reader->authorization_message, sizeof reader->authorization_message,
-                  reader->found[AUTHORIZATION].text);
     pw_json_reader_wipe(reader->json);
 }
 

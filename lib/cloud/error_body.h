@@ -11,13 +11,11 @@
 #include "base/error.h"
 #include "base/text.h"
 
-/* Printable text, cut to a few hundred bytes (the authorization message to 4 KiB); null views where
- * the body holds none. */
+/* Printable text, cut to a few hundred bytes; null views where the body holds none. */
 struct pw_api_error {
     struct pw_str code;    /* "APIGW.0301"; a number as decimal text */
     struct pw_str message; /* where the body is no JSON, or none that we know: its beginning */
     struct pw_str request_id;
-    struct pw_str authorization_message; /* encoded_authorization_message: why IAM denies */
 };
 
 struct pw_error_body; /* reads one body at a time */

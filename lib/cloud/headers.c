@@ -15,6 +15,30 @@ struct lines {
     size_t count;
 };
 
+/* What the configuration says, else the SDK's places. */
+static struct pw_str domain_id(const struct pw_credentials *credentials)
+{
+    return credentials->source->domain_id != NULL ? pw_str_of(credentials->source->domain_id)
+                                                  : pw_secret_str(&credentials->keys.domain_id);
+}
+
+static struct pw_str project_id(const struct pw_credentials *credentials)
+{
+    return credentials->source->project_id != NULL ? pw_str_of(credentials->source->project_id)
+                                                   : pw_secret_str(&credentials->keys.project_id);
+}
+
+/* A request that waits for another attempt must not show what was refused meanwhile. A token that
+ * is being replaced is let be: no number of them locks anything, and the page need not be lost. */
+static bool may_be_shown(const struct pw_credentials *credentials)
+{
+    if (!credentials->is_cleared)
+        return false;
+    if (credentials->keys.token.len > 0 && credentials->is_refused && credentials->refusal_helps)
+        return true;
+    return !pw_guard_is_barred(&credentials->shown);
+}
+
 static void add_line(struct lines *lines, const char *name, struct pw_str value)
 {
     lines->starts[lines->count++] = lines->text.len;
@@ -56,12 +80,10 @@ static enum pw_status sign(struct lines *lines, const char *method, const char *
     /* Ours rather than libcurl's Host, so that what is signed is what is sent. */
     add_signed(lines, headers, &count, "Host", pw_buffer_str(&host));
     add_signed(lines, headers, &count, "X-Sdk-Date", pw_str_of(date));
-    if (credentials->source->domain_id != NULL)
-        add_signed(lines, headers, &count, "X-Domain-Id",
-                   pw_str_of(credentials->source->domain_id));
-    if (credentials->source->project_id != NULL)
-        add_signed(lines, headers, &count, "X-Project-Id",
-                   pw_str_of(credentials->source->project_id));
+    if (domain_id(credentials).len > 0)
+        add_signed(lines, headers, &count, "X-Domain-Id", domain_id(credentials));
+    if (project_id(credentials).len > 0)
+        add_signed(lines, headers, &count, "X-Project-Id", project_id(credentials));
     if (keys->security_token.len > 0)
         add_signed(lines, headers, &count, "X-Security-Token",
                    pw_secret_str(&keys->security_token));
@@ -81,24 +103,26 @@ out:
 
 static size_t lines_max_bytes(const struct pw_credentials *credentials)
 {
-    const struct pw_source_config *source = credentials->source;
-
     return HOST_MAX_BYTES + AUTHORIZATION_MAX_BYTES + 512 + credentials->keys.token.len +
-           credentials->keys.security_token.len + pw_str_of(source->domain_id).len +
-           pw_str_of(source->project_id).len;
+           credentials->keys.security_token.len + domain_id(credentials).len +
+           project_id(credentials).len;
 }
 
 enum pw_status pw_credentials_headers(struct pw_credentials *credentials, const char *method,
                                       const char *url, struct pw_str body,
                                       const char *const **headers, struct pw_error *err)
 {
-    const struct pw_source_config *source = credentials->source;
     struct lines lines = {.credentials = credentials};
     enum pw_status status;
 
     *headers = NULL;
     if (!credentials->has_keys)
         return pw_fail(err, PW_EPERM, "there is no credential yet");
+    if (!may_be_shown(credentials)) {
+        if (pw_guard_is_barred(&credentials->shown))
+            return pw_guard_explain(&credentials->shown, pw_credentials_what(credentials), err);
+        return pw_fail(err, PW_EPERM, "%s is not in use yet", pw_credentials_what(credentials));
+    }
     status = pw_secret_write(&credentials->lines, lines_max_bytes(credentials), &lines.text, err);
     if (status != PW_OK)
         return status;
@@ -107,10 +131,10 @@ enum pw_status pw_credentials_headers(struct pw_credentials *credentials, const 
     } else {
         if (credentials->keys.token.len > 0)
             add_line(&lines, "X-Auth-Token", pw_secret_str(&credentials->keys.token));
-        if (source->domain_id != NULL)
-            add_line(&lines, "X-Domain-Id", pw_str_of(source->domain_id));
-        if (source->project_id != NULL)
-            add_line(&lines, "X-Project-Id", pw_str_of(source->project_id));
+        if (domain_id(credentials).len > 0)
+            add_line(&lines, "X-Domain-Id", domain_id(credentials));
+        if (project_id(credentials).len > 0)
+            add_line(&lines, "X-Project-Id", project_id(credentials));
     }
     if (status == PW_OK && pw_secret_written(&credentials->lines, &lines.text) != PW_OK)
         status = pw_fail(err, lines.text.failed, "the headers are too long");

@@ -1,9 +1,11 @@
 /* auth = password: a token from IAM (Huawei Cloud IAM API, "Obtaining a User Token Through Password
  * Authentication": POST /v3/auth/tokens, the token in the header X-Subject-Token). The password is
  * read for each log-in and wiped after it; nothing but the token stays. */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/json_writer.h"
 #include "cloud/credentials_state.h"
@@ -96,6 +98,24 @@ static enum pw_status write_body(struct pw_credentials *credentials, struct pw_e
     return status == PW_OK ? PW_OK : pw_fail(err, status, "the request to IAM is too long");
 }
 
+static bool says_locked(struct pw_str text)
+{
+    for (size_t i = 0; i + 4 <= text.len; i++) {
+        if (strncasecmp(text.data + i, "lock", 4) == 0 &&
+            (i == 0 || !isalpha((unsigned char)text.data[i - 1])))
+            return true;
+    }
+    return false;
+}
+
+/* Whether the answer counts towards a lock, or tells of one (with 401, 403 or 4xx of their own). */
+static bool is_log_in_refused(const struct pw_http_response *response,
+                              const struct pw_api_error *api)
+{
+    return response->status == 401 || (response->status >= 400 && response->status <= 499 &&
+                                       (says_locked(api->message) || says_locked(api->code)));
+}
+
 /* What a refusal says, in words that tell what to do. */
 static void explain(struct pw_credentials *credentials, const struct pw_http_response *response,
                     struct pw_error *err)
@@ -104,7 +124,9 @@ static void explain(struct pw_credentials *credentials, const struct pw_http_res
     struct pw_error plain = *err;
     struct pw_api_error api;
 
-    pw_error_body_decode(credentials->error_body, response->body.data, response->body.len, &api);
+    pw_credentials_said(credentials, response, &api);
+    if (is_log_in_refused(response, &api))
+        pw_guard_refused(&credentials->login);
     if (response->status == 401)
         (void)pw_fail(err, PW_EPERM,
                       "IAM refuses the user %.64s of the account %.64s (HTTP 401 %.32s: %.160s): "
@@ -147,8 +169,12 @@ static enum pw_http_verdict judge(void *context, const struct pw_http_response *
             credentials, pw_json_reader_text(credentials->json, "token.expires_at"), response);
     pw_json_reader_wipe(credentials->json);
     margin_ms = lifetime_ms / 4 < MARGIN_MAX_MS ? lifetime_ms / 4 : MARGIN_MAX_MS;
-    pw_credentials_adopt(credentials, &fresh, lifetime_ms, margin_ms);
-    return PW_HTTP_ACCEPT;
+    /* IAM has let us in, whatever becomes of the token here. */
+    pw_guard_accepted(&credentials->login);
+    if (pw_credentials_keep(credentials, &fresh, lifetime_ms, margin_ms, err) == PW_OK)
+        return PW_HTTP_ACCEPT;
+    pw_keys_clear(&fresh);
+    return PW_HTTP_REFUSE;
 }
 
 static void on_done(void *context, const struct pw_http_result *result)
@@ -161,10 +187,36 @@ static void on_done(void *context, const struct pw_http_result *result)
     if (result->status == PW_EREMOTE && result->response != NULL &&
         (result->response->status < 200 || result->response->status > 299))
         explain(credentials, result->response, &err);
+    pw_guard_rest(&credentials->login);
     pw_credentials_settle(credentials, &err);
 }
 
-enum pw_status pw_iam_fetch(struct pw_credentials *credentials, struct pw_error *err)
+/* PW_EPERM where the guard knows this log-in to be refused. */
+static enum pw_status ask_guard(struct pw_credentials *credentials, bool *is_waiting,
+                                struct pw_error *err)
+{
+    const struct pw_source_config *source = credentials->source;
+    const struct pw_str parts[] = {pw_str_of("iam"), pw_str_of(source->iam_endpoint),
+                                   pw_str_of(source->iam_domain), pw_str_of(source->iam_user),
+                                   pw_secret_str(&credentials->password)};
+    enum pw_guard_answer answer = PW_GUARD_WAIT;
+    struct pw_guard_print print;
+    char what[192];
+    enum pw_status status = pw_guard_fingerprint(credentials->guard, parts,
+                                                 sizeof parts / sizeof parts[0], &print, err);
+
+    if (status == PW_OK)
+        status = pw_guard_ask(&credentials->login, &print, &answer, err);
+    *is_waiting = status == PW_OK && answer == PW_GUARD_WAIT;
+    if (status != PW_OK || answer != PW_GUARD_REFUSED)
+        return status;
+    (void)snprintf(what, sizeof what, "the password of the user %.64s of the account %.64s at IAM",
+                   source->iam_user, source->iam_domain);
+    return pw_guard_explain(&credentials->login, what, err);
+}
+
+/* Sends the log-in whose body is written. */
+static enum pw_status start(struct pw_credentials *credentials, struct pw_error *err)
 {
     static const char *const headers[] = {"Content-Type: application/json;charset=utf8",
                                           "Accept: application/json", NULL};
@@ -172,24 +224,8 @@ enum pw_status pw_iam_fetch(struct pw_credentials *credentials, struct pw_error 
     enum pw_status status;
     char *url = NULL;
 
-    if (source->iam_endpoint == NULL || source->iam_domain == NULL || source->iam_user == NULL ||
-        source->iam_password_file == NULL)
-        return pw_fail(err, PW_EINVAL,
-                       "auth = password needs iam_endpoint, iam_domain, iam_user and "
-                       "iam_password_file");
-    pw_watch_look(&credentials->watch);
-    status = pw_secret_read(&credentials->password, source->iam_password_file, err);
-    if (status == PW_OK && !is_utf8(pw_secret_str(&credentials->password)))
-        status = pw_fail(err, PW_EFORMAT, "%s is not UTF-8", source->iam_password_file);
-    if (status == PW_OK)
-        status = write_body(credentials, err);
-    if (status != PW_OK)
-        goto out;
-    if (asprintf(&url, "%s/v3/auth/tokens?nocatalog=true", source->iam_endpoint) < 0) {
-        url = NULL;
-        status = pw_fail_nomem(err);
-        goto out;
-    }
+    if (asprintf(&url, "%s/v3/auth/tokens?nocatalog=true", source->iam_endpoint) < 0)
+        return pw_fail_nomem(err);
     status = pw_http_start(
         credentials->http,
         &(struct pw_http_request){
@@ -212,9 +248,37 @@ enum pw_status pw_iam_fetch(struct pw_credentials *credentials, struct pw_error 
             .done = on_done,
         },
         &credentials->call, err);
-out:
     free(url);
+    return status;
+}
+
+enum pw_status pw_iam_fetch(struct pw_credentials *credentials, struct pw_error *err)
+{
+    const struct pw_source_config *source = credentials->source;
+    bool is_waiting = false;
+    enum pw_status status;
+
+    if (source->iam_endpoint == NULL || source->iam_domain == NULL || source->iam_user == NULL ||
+        source->iam_password_file == NULL)
+        return pw_fail(err, PW_EINVAL,
+                       "auth = password needs iam_endpoint, iam_domain, iam_user and "
+                       "iam_password_file");
+    pw_watch_look(&credentials->watch);
+    status = pw_secret_read(&credentials->password, source->iam_password_file, err);
+    if (status == PW_OK && !is_utf8(pw_secret_str(&credentials->password)))
+        status = pw_fail(err, PW_EFORMAT, "%s is not UTF-8", source->iam_password_file);
+    if (status == PW_OK)
+        status = ask_guard(credentials, &is_waiting, err);
+    if (is_waiting) {
+        pw_secret_clear(&credentials->password); /* it is read again when it is our turn */
+        return PW_OK;
+    }
+    if (status == PW_OK)
+        status = write_body(credentials, err);
+    if (status == PW_OK)
+        status = start(credentials, err);
     if (status != PW_OK) {
+        pw_guard_rest(&credentials->login);
         pw_secret_clear(&credentials->password);
         pw_secret_clear(&credentials->body);
     }

@@ -9,12 +9,17 @@
 
 #include "base/clock.h"
 
+/* Real ones have 32. */
+enum { ID_MAX_BYTES = 128 };
+
 void pw_keys_clear(struct pw_keys *keys)
 {
     pw_secret_clear(&keys->access_key);
     pw_secret_clear(&keys->secret_key);
     pw_secret_clear(&keys->security_token);
     pw_secret_clear(&keys->token);
+    pw_secret_clear(&keys->domain_id);
+    pw_secret_clear(&keys->project_id);
 }
 
 void pw_keys_take(struct pw_keys *keys, struct pw_keys *fresh)
@@ -120,6 +125,32 @@ static enum pw_status take_pair(struct pw_keys *out, const struct pw_str values[
     return PW_OK;
 }
 
+/* The ids of the environment, else those of the file. */
+static enum pw_status take_ids(struct pw_keys *out, struct pw_str domain_id,
+                               struct pw_str project_id, struct pw_error *err)
+{
+    static const char *const names[] = {"HUAWEICLOUD_SDK_DOMAIN_ID", "HUAWEICLOUD_SDK_PROJECT_ID"};
+    struct pw_secret *const ids[] = {&out->domain_id, &out->project_id};
+    const struct pw_str in_file[] = {domain_id, project_id};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct pw_str value = pw_str_of(getenv(names[i]));
+        const char *name = value.len > 0 ? names[i] : i == 0 ? "domain_id" : "project_id";
+        enum pw_status status;
+
+        if (value.len == 0)
+            value = in_file[i];
+        if (value.len == 0)
+            continue;
+        if (value.len > ID_MAX_BYTES)
+            return pw_fail(err, PW_EFORMAT, "%s is longer than %d bytes", name, ID_MAX_BYTES);
+        status = pw_keys_set(ids[i], value, name, err);
+        if (status != PW_OK)
+            return status;
+    }
+    return PW_OK;
+}
+
 static enum pw_status read_sdk_file(const char *path, struct pw_keys *out, struct pw_error *err)
 {
     static const char *const sections[] = {"global", "basic"};
@@ -139,6 +170,9 @@ static enum pw_status read_sdk_file(const char *path, struct pw_keys *out, struc
             continue;
         (void)snprintf(where, sizeof where, "%.200s: [%s]: ", path, sections[i]);
         status = take_pair(out, values, names, where, err);
+        if (status == PW_OK)
+            status = take_ids(out, ini_value(pw_secret_str(&text), sections[i], "domain_id"),
+                              ini_value(pw_secret_str(&text), sections[i], "project_id"), err);
         goto out;
     }
     status = pw_fail(err, PW_ENOTFOUND, "%s has no ak and sk in [global] or [basic]", path);
@@ -162,8 +196,11 @@ static enum pw_status read_sdk_places(const char *sdk_file, struct pw_keys *out,
 
     for (size_t i = 0; i < 3; i++)
         values[i] = pw_str_of(getenv(variables[i]));
-    if (pw_keys_in_environment())
-        return take_pair(out, values, variables, "", err);
+    if (pw_keys_in_environment()) {
+        enum pw_status status = take_pair(out, values, variables, "", err);
+
+        return status == PW_OK ? take_ids(out, PW_STR_NULL, PW_STR_NULL, err) : status;
+    }
     if (sdk_file == NULL)
         return pw_fail(err, PW_ENOTFOUND,
                        "there is no access key: name access_key_file and secret_key_file, or set "

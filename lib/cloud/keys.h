@@ -14,6 +14,8 @@
 struct pw_keys {
     struct pw_secret access_key, secret_key, security_token;
     struct pw_secret token;
+    /* No secrets, but they come with the keys where those are from the SDK's places. */
+    struct pw_secret domain_id, project_id;
 };
 
 void pw_keys_clear(struct pw_keys *keys);
@@ -28,8 +30,9 @@ PW_MUST_CHECK enum pw_status pw_keys_set(struct pw_secret *secret, struct pw_str
                                          const char *what, struct pw_error *err);
 
 /* aksk: the files that source names; else HUAWEICLOUD_SDK_AK, _SK and _SECURITY_TOKEN; else
- * sdk_file (NULL = none), section [global] or [basic]. token: its file. Errors as pw_secret_read;
- * *out stays empty then. */
+ * sdk_file (NULL = none), section [global] or [basic]; from the last two places also the
+ * ids that HUAWEICLOUD_SDK_DOMAIN_ID and _PROJECT_ID, or the file, name. token: its file. Errors as
+ * pw_secret_read; *out stays empty then. */
 PW_MUST_CHECK enum pw_status pw_keys_read(const struct pw_source_config *source,
                                           const char *sdk_file, struct pw_keys *out,
                                           struct pw_error *err);

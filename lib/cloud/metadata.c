@@ -1,19 +1,20 @@
 /* auth = metadata: temporary keys of the agency that the machine was given, from the metadata
  * service. First a session token (PUT /meta-data/latest/api/token; services without it answer 404,
- * 405 or 503), then the keys (GET /openstack/latest/securitykey). Never by a proxy: the address is
- * the machine's own. */
+ * 405 or 503, or whatever a proxy of theirs thinks of), then the keys (GET
+ * /openstack/latest/securitykey). Never by a proxy of ours: the address is the machine's own. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "cloud/credentials_state.h"
 
 #define TOKEN_PATH "/meta-data/latest/api/token"
 #define KEYS_PATH "/openstack/latest/securitykey"
 #define NO_AGENCY "Please configure Cloud Service Agency first"
 
-enum { TIMEOUT_MS = 3000, ANSWER_MAX_BYTES = 64 * 1024, KEYS_RETRIES = 2 };
+enum { TIMEOUT_MS = 3000, ANSWER_MAX_BYTES = 64 * 1024, RETRIES = 2 };
 
 /* The service renews keys itself some time before they end; asked earlier, it repeats the old. */
 #define MARGIN_MS (2400 * PW_SECOND_MS)
@@ -53,7 +54,7 @@ static void explain(struct pw_credentials *credentials, const struct pw_http_res
     struct pw_error plain = *err;
     struct pw_api_error api;
 
-    pw_error_body_decode(credentials->error_body, response->body.data, response->body.len, &api);
+    pw_credentials_said(credentials, response, &api);
     if (says_no_agency(response))
         (void)pw_fail(err, PW_EPERM,
                       "this machine has no agency: create one for the service ECS that may do "
@@ -105,12 +106,12 @@ static enum pw_http_verdict judge_keys(void *context, const struct pw_http_respo
 
     (void)last;
     if (status == PW_OK)
-        pw_credentials_adopt(credentials, &fresh,
-                             pw_credentials_lifetime_ms(
-                                 credentials,
-                                 pw_json_reader_text(credentials->json, "credential.expires_at"),
-                                 response),
-                             MARGIN_MS);
+        status = pw_credentials_keep(
+            credentials, &fresh,
+            pw_credentials_lifetime_ms(
+                credentials, pw_json_reader_text(credentials->json, "credential.expires_at"),
+                response),
+            MARGIN_MS, err);
     pw_keys_clear(&fresh);
     pw_json_reader_wipe(credentials->json);
     return status == PW_OK ? PW_HTTP_ACCEPT : PW_HTTP_RETRY;
@@ -143,11 +144,10 @@ static enum pw_status ask_for_keys(struct pw_credentials *credentials, struct pw
 {
     const char *headers[] = {"Accept: application/json", credentials->token_line.data, NULL};
 
-    return start(
-        credentials, KEYS_PATH,
-        &(struct pw_http_request){
-            .headers = headers, .retries = KEYS_RETRIES, .judge = judge_keys, .done = on_keys},
-        err);
+    return start(credentials, KEYS_PATH,
+                 &(struct pw_http_request){
+                     .headers = headers, .retries = RETRIES, .judge = judge_keys, .done = on_keys},
+                 err);
 }
 
 /* ---- the session token -----------------------------------------------------------------------*/
@@ -171,6 +171,9 @@ static enum pw_status take_token(struct pw_credentials *credentials, struct pw_s
     enum pw_status status =
         pw_keys_set(&token, trim(body), "the session token of the metadata service", err);
 
+    /* A page or an object in one word. */
+    if (status == PW_OK && strpbrk(token.data, "<>{}\"") != NULL)
+        status = pw_fail(err, PW_EFORMAT, "the metadata service gives no session token");
     if (status == PW_OK)
         status = pw_secret_write(&credentials->token_line, token.len + 32, &line, err);
     if (status == PW_OK) {
@@ -182,6 +185,13 @@ static enum pw_status take_token(struct pw_credentials *credentials, struct pw_s
     return status;
 }
 
+/* Whether an answer to the wish for a session token may mean that there are none. */
+static bool is_without_sessions(const struct pw_http_response *response)
+{
+    return response->status == 400 || response->status == 404 || response->status == 405 ||
+           (response->status >= 500 && response->status <= 599);
+}
+
 static void on_token(void *context, const struct pw_http_result *result)
 {
     struct pw_credentials *credentials = context;
@@ -190,13 +200,18 @@ static void on_token(void *context, const struct pw_http_result *result)
 
     credentials->call = NULL;
     err.status = result->status;
-    if (result->status == PW_OK) {
+    if (result->status == PW_OK)
         err.status = take_token(credentials, response->body, &err);
-    } else if (result->status == PW_EREMOTE && response != NULL) {
-        if (response->status == 404 || response->status == 405 || response->status == 503)
-            err.status = PW_OK; /* a service without session tokens */
-        else
-            explain(credentials, response, &err);
+    else if (result->status == PW_EREMOTE && response != NULL && !is_without_sessions(response))
+        explain(credentials, response, &err);
+    else if (result->status == PW_EREMOTE)
+        err.status = PW_EFORMAT;
+    /* An answer, but no token: the service may do without. */
+    if (err.status == PW_EFORMAT || err.status == PW_ELIMIT) {
+        pw_log_debug("source %s: no session token from the metadata service: %s",
+                     credentials->source->name, err.message);
+        pw_secret_clear(&credentials->token_line);
+        err.status = PW_OK;
     }
     if (err.status == PW_OK && !credentials->is_closing) {
         err.status = ask_for_keys(credentials, &err);
@@ -213,6 +228,7 @@ enum pw_status pw_metadata_fetch(struct pw_credentials *credentials, struct pw_e
 
     pw_secret_clear(&credentials->token_line);
     return start(credentials, TOKEN_PATH,
-                 &(struct pw_http_request){.method = "PUT", .headers = headers, .done = on_token},
+                 &(struct pw_http_request){
+                     .method = "PUT", .headers = headers, .retries = RETRIES, .done = on_token},
                  err);
 }

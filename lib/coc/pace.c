@@ -48,23 +48,29 @@ bool pw_pace_good(struct pw_pace *pace)
     return true;
 }
 
-bool pw_pace_throttled(struct pw_pace *pace, unsigned round)
+struct pw_pace_mark pw_pace_mark(const struct pw_pace *pace)
 {
-    if (round != pace->round)
+    return (struct pw_pace_mark){pace->throttled, pace->strained};
+}
+
+bool pw_pace_throttled(struct pw_pace *pace, struct pw_pace_mark mark)
+{
+    if (mark.throttled != pace->throttled)
         return false;
-    pw_pace_strained(pace, round);
+    pace->throttled++;
+    pw_pace_strained(pace, mark);
     if (pace->share == LEAST_SHARE)
         return false;
     pace->share = pace->share / 2 > LEAST_SHARE ? pace->share / 2 : LEAST_SHARE;
     return true;
 }
 
-void pw_pace_strained(struct pw_pace *pace, unsigned round)
+void pw_pace_strained(struct pw_pace *pace, struct pw_pace_mark mark)
 {
-    if (round != pace->round)
-        return;
-    pace->round++;
     pace->good = 0;
+    if (mark.strained != pace->strained)
+        return;
+    pace->strained++;
     if (pace->allowed > 1)
         pace->allowed = (pace->allowed + 1) / 2;
 }

@@ -26,6 +26,7 @@ struct pw_page_decoder {
     pw_report *reports = nullptr;
     size_t capacity = 0;
     repaired_text *repaired = nullptr;
+    char digits[24] = {}; /* of an error's code that is a number */
 };
 
 namespace
@@ -304,14 +305,14 @@ void complain(pw_page *page, const place &at) noexcept
                         at.field[0] != '\0' ? " " : "", at.problem);
 }
 
-/* "COC.00000000" and "0" say that all is well. */
+/* "COC.00000000", "0" and, where a code stands beside a list, "200" say that all is well. */
 bool is_success_code(std::string_view code) noexcept
 {
     bool digit = false;
 
     for (char c : code) {
         if (c >= '1' && c <= '9')
-            return false;
+            return code == "200";
         digit = digit || c == '0';
     }
     return digit;
@@ -332,13 +333,38 @@ bool find_text(dom::object object, const char *const *names, size_t count, pw_st
     return false;
 }
 
-bool find_error(dom::object object, pw_api_error *out, int depth) noexcept
+/* The code under that name, a number as its digits in `digits`. */
+bool find_code(dom::object object, const char *name, char (&digits)[24], pw_str *out) noexcept
+{
+    dom::element value;
+    int64_t number;
+
+    if (object.at_key(name).get(value) != simdjson::SUCCESS)
+        return false;
+    if (value.get_int64().get(number) == simdjson::SUCCESS) {
+        int len = std::snprintf(digits, sizeof digits, "%lld", static_cast<long long>(number));
+        *out = {digits, static_cast<size_t>(len)};
+        return true;
+    }
+    return find_text(object, &name, 1, out);
+}
+
+/* An error that the object speaks of, in whatever spelling; a code that says that all is well is
+ * none. */
+bool find_error(dom::object object, char (&digits)[24], pw_api_error *out, int depth) noexcept
 {
     static const char *const codes[] = {"error_code", "errorCode", "code"};
     static const char *const messages[] = {"error_msg", "errorMsg", "errorMessage", "message"};
     static const char *const requests[] = {"request_id", "requestId"};
-    bool found = find_text(object, codes, 3, &out->code);
+    bool found = false;
 
+    for (const char *name : codes) {
+        if (!found && find_code(object, name, digits, &out->code)) {
+            if (is_success_code({out->code.data, out->code.len}))
+                return false;
+            found = true;
+        }
+    }
     found = find_text(object, messages, 4, &out->message) || found;
     (void)find_text(object, requests, 2, &out->request_id);
     if (found || depth == 0)
@@ -346,7 +372,19 @@ bool find_error(dom::object object, pw_api_error *out, int depth) noexcept
     for (auto member : object) {
         dom::object inner;
         if (member.value.get_object().get(inner) == simdjson::SUCCESS &&
-            find_error(inner, out, depth - 1))
+            find_error(inner, digits, out, depth - 1))
+            return true;
+    }
+    return false;
+}
+
+/* Whether the document says of itself that it is an error, whatever else it holds. */
+bool is_error(dom::object object, char (&digits)[24]) noexcept
+{
+    pw_str code;
+
+    for (const char *name : {"error_code", "errorCode"}) {
+        if (find_code(object, name, digits, &code) && !is_success_code({code.data, code.len}))
             return true;
     }
     return false;
@@ -368,6 +406,20 @@ pw_status parse(pw_page_decoder *decoder, const char *body, size_t len, dom::obj
                        len, simdjson::error_message(code));
     if (root.get_object().get(*object) != simdjson::SUCCESS)
         return pw_fail(err, PW_EFORMAT, "the body is JSON, but not an object");
+    return PW_OK;
+}
+
+/* PW_EREMOTE where the document speaks of an error; of one that has a code, if that is wanted:
+ * words alone may be kind ones. */
+pw_status fail_as_error(pw_page_decoder *decoder, dom::object object, bool needs_code,
+                        pw_api_error *api_error, pw_error *err) noexcept
+{
+    *api_error = pw_api_error{};
+    if (find_error(object, decoder->digits, api_error, 1) &&
+        !(needs_code && pw_str_empty(api_error->code)))
+        return pw_fail(err, PW_EREMOTE, "the API answered %.*s: %.*s", PW_STR_ARG(api_error->code),
+                       PW_STR_ARG(api_error->message));
+    *api_error = pw_api_error{};
     return PW_OK;
 }
 
@@ -393,7 +445,6 @@ extern "C" pw_status pw_page_decode(pw_page_decoder *decoder, const char *body, 
     dom::object object;
     dom::element value;
     dom::array list;
-    std::string_view code;
     pw_status status;
 
     *page = pw_page{};
@@ -402,12 +453,8 @@ extern "C" pw_status pw_page_decode(pw_page_decoder *decoder, const char *body, 
     status = parse(decoder, body, len, &object, err);
     if (status != PW_OK)
         return status;
-    if (object.at_key("error_code").get_string().get(code) == simdjson::SUCCESS && !code.empty() &&
-        !is_success_code(code)) {
-        (void)find_error(object, api_error, 0);
-        return pw_fail(err, PW_EREMOTE, "the API answered %.*s: %.*s", PW_STR_ARG(api_error->code),
-                       PW_STR_ARG(api_error->message));
-    }
+    if (is_error(object, decoder->digits))
+        return fail_as_error(decoder, object, false, api_error, err);
     place at{0, "count", "is missing"};
     if (object.at_key("count").get(value) != simdjson::SUCCESS ||
         !get_number(value, -1, &page->reported_count, &at) || page->reported_count < 0) {
@@ -416,15 +463,17 @@ extern "C" pw_status pw_page_decode(pw_page_decoder *decoder, const char *body, 
         (void)std::snprintf(page->complaint.message, sizeof page->complaint.message,
                             "count is missing, null or not a whole number");
     }
+    /* A list that is not there or empty may be the rest of an error: a fleet must not go missing
+     * for it. */
     if (object.at_key("instance_compliant").get(value) != simdjson::SUCCESS ||
         (value.is_null() && page->reported_count != 0)) {
-        if (find_error(object, api_error, 1))
-            return pw_fail(err, PW_EREMOTE, "the API answered %.*s: %.*s",
-                           PW_STR_ARG(api_error->code), PW_STR_ARG(api_error->message));
-        return pw_fail(err, PW_EFORMAT, "instance_compliant is missing or null");
+        status = fail_as_error(decoder, object, false, api_error, err);
+        return status != PW_OK ? status
+                               : pw_fail(err, PW_EFORMAT, "instance_compliant is missing or null");
     }
-    if (value.is_null())
-        return PW_OK;
+    if (value.is_null() || (value.get_array().get(list) == simdjson::SUCCESS && list.size() == 0)) {
+        return fail_as_error(decoder, object, true, api_error, err);
+    }
     if (value.get_array().get(list) != simdjson::SUCCESS)
         return pw_fail(err, PW_EFORMAT, "instance_compliant is not a list");
     /* A report takes 140 times the room of "{},". */

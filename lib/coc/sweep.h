@@ -39,6 +39,7 @@ struct pw_sweep_summary {
     char error_code[80];  /* of the API, "" where there was none */
     char request_id[128]; /* of the answer that said so, "" where it had none */
     char error_msg[512];  /* of the API, else ours; "" where nothing failed */
+    char cause[160];      /* of error_msg, without what differs from time to time: for the log */
 };
 
 struct pw_sweep_params {
@@ -50,6 +51,7 @@ struct pw_sweep_params {
     const struct pw_clock *clock;
     const struct pw_source_config *source; /* must live until done */
     struct pw_index *index;                /* marked as seen, otherwise unchanged */
+    int64_t connection_share;              /* requests under way at once, whatever the pace */
     enum pw_paging_mode remembered;
     void *context;
     /* A record that the store must look at; its text lives only during the call. Not PW_OK: the
@@ -64,7 +66,8 @@ PW_MUST_CHECK enum pw_status pw_sweep_start(const struct pw_sweep_params *params
 /* While held it asks for no further page (the store is behind). */
 void pw_sweep_hold(struct pw_sweep *sweep, bool hold);
 /* Ends it early; done follows with was_canceled. Where it may be waiting for its credential, the
- * caller has closed the credentials before. */
+ * caller has closed the credentials before; else tells them that the sweep is over
+ * (pw_credentials_rest) when it is done. */
 void pw_sweep_cancel(struct pw_sweep *sweep);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/secret.h"
 #include "config/option.h"
 #include "config/url.h"
 
@@ -131,6 +132,55 @@ static void check_auth(const struct pw_source_config *source, const struct pw_do
     check_companions(source, own, defaults, kind_name, problems);
 }
 
+/* Whether the secret is what its kind can be: keys and tokens go into headers. */
+static enum pw_status check_content(const char *path, bool is_word, struct pw_error *err)
+{
+    struct pw_secret secret = {NULL, 0, 0};
+    enum pw_status status = pw_secret_read(&secret, path, err);
+
+    for (size_t i = 0; status == PW_OK && is_word && i < secret.len; i++) {
+        if (secret.data[i] <= 0x20 || secret.data[i] >= 0x7F)
+            status = pw_fail(err, PW_EFORMAT,
+                             "%s holds a blank or another character that cannot be right (byte %zu "
+                             "of %zu)",
+                             path, i + 1, secret.len);
+    }
+    pw_secret_clear(&secret);
+    return status;
+}
+
+static void check_secrets(const struct pw_source_config *source, const struct pw_doc_section *own,
+                          const struct pw_doc_section *defaults, struct pw_problems *problems)
+{
+    const struct {
+        enum pw_auth_kind kind;
+        const char *key, *path;
+        bool is_word;
+    } files[] = {
+        {PW_AUTH_AKSK, "access_key_file", source->access_key_file, true},
+        {PW_AUTH_AKSK, "secret_key_file", source->secret_key_file, true},
+        {PW_AUTH_AKSK, "security_token_file", source->security_token_file, true},
+        {PW_AUTH_TOKEN, "token_file", source->token_file, true},
+        {PW_AUTH_PASSWORD, "iam_password_file", source->iam_password_file, false},
+    };
+
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        struct pw_error err;
+        enum pw_status status;
+
+        if (files[i].kind != source->auth || files[i].path == NULL)
+            continue;
+        status = check_content(files[i].path, files[i].is_word, &err);
+        /* Who checks need not be who runs the daemon: that one may not read it is no problem. */
+        if (status == PW_EFORMAT || status == PW_ELIMIT) {
+            struct pw_place at = place_of(own, defaults, files[i].key);
+
+            pw_problem_error(problems, at.file, at.line, "source %s: %s: %s", source->name,
+                             files[i].key, err.message);
+        }
+    }
+}
+
 static void check_exposed(const struct pw_source_config *source, const struct pw_doc_section *own,
                           const struct pw_doc_section *defaults, const char *key, const char *url,
                           struct pw_problems *problems)
@@ -152,6 +202,7 @@ void pw_check_source(const struct pw_source_config *source, const struct pw_doc_
         pw_problem_error(problems, own->first.file, own->first.line,
                          "source %s has no endpoint: add endpoint = https://HOST", source->name);
     check_auth(source, own, defaults, problems);
+    check_secrets(source, own, defaults, problems);
     if (source->auth != PW_AUTH_NONE)
         check_exposed(source, own, defaults, "endpoint", source->endpoint, problems);
     if (source->auth == PW_AUTH_PASSWORD)

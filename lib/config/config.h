@@ -87,7 +87,7 @@ struct pw_config {
 
 /* Loads path, then conf.d/ *.ini beside it in lexical order. Every problem goes to problems;
  * PW_EINVAL where one of them is an error (those that stood in problems before do not count),
- * PW_ENOMEM. Reads secret files' metadata only (that they exist and are private), touches neither
+ * PW_ENOMEM. Reads secret files for their form only (private, one line, no blanks), touches neither
  * network nor database. *out is freed with pw_config_free; on error it is NULL. */
 PW_MUST_CHECK enum pw_status pw_config_load(const char *path, struct pw_config **out,
                                             struct pw_problems *problems);

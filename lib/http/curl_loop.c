@@ -17,6 +17,9 @@
 
 /* So often may a broken socket still be read: enough for what the kernel holds. */
 enum { ERRORS_IN_A_ROW_MAX = 64 };
+/* So long may a turn of the loop be busy with answers that are complete, each of which may be a
+ * page to decode; the rest waits for the next turn, behind signals, timers and hooks. */
+#define BUSY_MAX_NS UINT64_C(8000000)
 
 TAILQ_HEAD(job_list, pw_curl_job);
 
@@ -35,7 +38,9 @@ struct pw_curl_loop {
     CURLM *multi; /* NULL after it broke, until the next job needs one */
     uv_timer_t timer;
     uv_idle_t idle;
-    bool is_due; /* libcurl asked to be called at once */
+    bool is_due;               /* libcurl asked to be called at once */
+    bool is_rest;              /* answers are left from the last turn */
+    uint64_t turn_ms, busy_ns; /* the turn that busy_ns is of */
     bool is_closing;
     size_t open_handles; /* timer, idle and every watch whose close callback has not run */
     size_t max_connections, active_count;
@@ -251,22 +256,44 @@ static void multi_broke(struct pw_curl_loop *curl, CURLMcode code)
     }
 }
 
+/* Whether this turn of the loop has done enough; else says that so much more is being done. */
+static bool is_over_budget(struct pw_curl_loop *curl)
+{
+    if (curl->turn_ms != uv_now(curl->loop)) {
+        curl->turn_ms = uv_now(curl->loop);
+        curl->busy_ns = 0;
+    }
+    return curl->busy_ns >= BUSY_MAX_NS;
+}
+
 /* Whatever callbacks do here (start, cancel, close), each round looks at the multi afresh. */
 static void collect(struct pw_curl_loop *curl)
 {
     CURLMsg *message;
     int left;
 
-    while (curl->multi != NULL && (message = curl_multi_info_read(curl->multi, &left)) != NULL) {
+    curl->is_rest = false;
+    while (curl->multi != NULL) {
         struct pw_curl_job *job = NULL;
-        CURLcode code = message->data.result;
+        uint64_t started_ns = uv_hrtime();
+        CURLcode code;
 
+        if (is_over_budget(curl)) {
+            curl->is_rest = true;
+            kick(curl);
+            return;
+        }
+        message = curl_multi_info_read(curl->multi, &left);
+        if (message == NULL)
+            return;
+        code = message->data.result;
         if (message->msg != CURLMSG_DONE ||
             curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&job) != CURLE_OK ||
             job == NULL)
             continue;
         detach(curl, job); /* message is gone after this */
         job->finished(job, code);
+        curl->busy_ns += uv_hrtime() - started_ns;
     }
 }
 
@@ -324,6 +351,8 @@ static void on_idle(uv_idle_t *idle)
 
     (void)uv_idle_stop(idle);
     fill(curl);
+    if (curl->is_rest && curl->multi != NULL)
+        collect(curl);
     if (curl->is_due) {
         curl->is_due = false;
         drive(curl, CURL_SOCKET_TIMEOUT, 0);

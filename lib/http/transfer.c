@@ -154,6 +154,9 @@ static size_t on_header(char *data, size_t size, size_t count, void *user)
     } else if (!header_value(line, "Content-Type", reply->content_type,
                              sizeof reply->content_type) &&
                !header_value(line, "X-Request-Id", reply->request_id, sizeof reply->request_id) &&
+               !(reply->request_id[0] == '\0' &&
+                 header_value(line, "X-IAM-Trace-Id", reply->request_id,
+                              sizeof reply->request_id)) &&
                !header_value(line, "Retry-After", reply->retry_after, sizeof reply->retry_after)) {
         (void)header_value(line, "Location", reply->location, sizeof reply->location);
     }

@@ -180,7 +180,7 @@ def test_refusals_are_not_repeated_and_replacements_taken_at_once(gated):
     assert all(pw.last_sweep(name)["error_msg"] for name in refused)
 
     sims["forbidden"].control("iam/user", domain="acme", user="watch", password="right", forbidden=0)
-    for name, text in (("key", "SK-1"), ("again", "wrong too"), ("token", sims["token"].iam_token()), ("password", "right"),
+    for name, text in (("key", "SK-1"), ("again", "wrong-too"), ("token", sims["token"].iam_token()), ("password", "right"),
                        ("forbidden", "right")):
         pw.secret(name, text)
     for name in ("key", "token", "password", "forbidden"):

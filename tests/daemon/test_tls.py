@@ -1,6 +1,8 @@
 """TLS, redirects, HTTP/2, compressed bodies and the body that blows up."""
 
+import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -206,3 +208,88 @@ def test_a_gzip_bomb_of_iam_or_metadata(pw, sim, path):
     assert pw.status_kib("VmHWM") < 400 * 1024
     sim.control("fault/clear")
     pw.wait_rows("SELECT 1 FROM source WHERE baseline_at IS NOT NULL", deadline_s=30)
+
+
+# A proxy between
+
+class Proxy:
+    """An HTTP proxy that knows CONNECT and nothing else; with a status it refuses."""
+
+    def __init__(self, status=None):
+        self.status, self.asked, self.over = status, [], threading.Event()
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.socket.settimeout(0.2)
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.threads = [threading.Thread(target=self.accept)]
+        self.threads[0].start()
+
+    def accept(self):
+        while not self.over.is_set():
+            try:
+                client, _ = self.socket.accept()
+            except OSError:
+                continue
+            self.threads.append(threading.Thread(target=self.serve, args=(client,)))
+            self.threads[-1].start()
+
+    def serve(self, client):
+        with client:
+            client.settimeout(10)
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += client.recv(4096) or b"\r\n\r\n"
+            self.asked.append(head)
+            if self.status:
+                client.sendall(f"HTTP/1.1 {self.status}\r\nContent-Length: 0\r\n\r\n".encode())
+                return
+            host, port = head.split()[1].decode().rsplit(":", 1)
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            with socket.create_connection((host, int(port))) as server:
+                back = threading.Thread(target=self.pump, args=(server, client))
+                back.start()
+                self.pump(client, server)
+                back.join()
+
+    def pump(self, source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def close(self):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+        self.socket.close()
+
+
+def test_a_proxy_is_gone_through(secure):
+    """With proxy = all goes by CONNECT, the certificate is still the server's, and the proxy learns no key."""
+    pw, sim, cert = secure
+    sim.control("auth", mode="aksk", access_key="AK-1", secret_key="SK-1")
+    proxy = Proxy()
+    try:
+        pw.source(sim, ca_file=cert, proxy=proxy.url, **pw.aksk())
+        pw.sweeps(1)
+        assert pw.last_sweep()["records"] == NODES
+        assert {head.split()[0] for head in proxy.asked} == {b"CONNECT"}
+        assert all(b"AK-1" not in head and b"uthorization" not in head for head in proxy.asked)
+    finally:
+        proxy.close()
+
+
+def test_a_proxy_that_refuses(secure):
+    """A proxy that wants a log-in, or is not there, is named in the error; the API's server is not asked around it."""
+    pw, sim, cert = secure
+    proxy = Proxy("407 Proxy Authentication Required")
+    try:
+        pw.source(sim, ca_file=cert, proxy=proxy.url, retries=0)
+        assert pw.once() == 75
+        assert "407" in pw.last_sweep()["error_msg"] and proxy.asked
+    finally:
+        proxy.close()
+    assert pw.once() == 75  # now nothing listens there
+    assert "onnect" in pw.last_sweep()["error_msg"]
+    assert not sim.requests()

@@ -68,6 +68,8 @@ static void test_reads(void **state)
     assert_reads(PLANTED, PLANTED);
     assert_reads(PLANTED "\n", PLANTED);
     assert_reads(PLANTED "\r\n", PLANTED);
+    assert_reads(PLANTED "\n\n\n", PLANTED);
+    assert_reads(PLANTED "\r\n\r\n\n", PLANTED);
     assert_reads(" with blanks \n", " with blanks ");
 }
 
@@ -97,7 +99,9 @@ static void test_refuses(void **state)
     assert_refused(put("newline", "\n", 1, 0600), PW_EFORMAT);
     assert_refused(put("nul", PLANTED "\0x", sizeof PLANTED + 1, 0600), PW_EFORMAT);
     assert_refused(put("lines", PLANTED "\nx\n", sizeof PLANTED + 2, 0600), PW_EFORMAT);
-    assert_refused(put("two-newlines", PLANTED "\n\n", sizeof PLANTED + 1, 0600), PW_EFORMAT);
+    assert_refused(put("newlines", "\r\n\n", 3, 0600), PW_EFORMAT);
+    assert_refused(put("returns", PLANTED "\r", sizeof PLANTED, 0600), PW_EFORMAT);
+    assert_refused(put("blank-line", PLANTED "\n \n", sizeof PLANTED + 2, 0600), PW_EFORMAT);
     assert_refused(put("big", big, sizeof big, 0600), PW_ELIMIT);
     assert_refused(put("group", PLANTED, 5, 0640), PW_EPERM);
     assert_refused(put("others", PLANTED, 5, 0604), PW_EPERM);
@@ -222,17 +226,61 @@ static void test_memory_flags(void **state)
     pw_secret_clear(&secret);
 }
 
-static void assert_redacted(const char *text, const char *expected)
+static void assert_redacts(const char *planted, const char *text, const char *expected)
 {
     struct pw_secret secret = {NULL, 0, 0};
     struct pw_error err;
-    char copy[128];
+    char copy[256];
 
-    assert_int_equal(pw_secret_set(&secret, pw_str_of(PLANTED), &err), PW_OK);
+    assert_int_equal(pw_secret_set(&secret, pw_str_of(planted), &err), PW_OK);
     (void)snprintf(copy, sizeof copy, "%s", text);
     pw_secret_redact(&secret, copy);
     assert_string_equal(copy, expected);
     pw_secret_clear(&secret);
+}
+
+static void assert_redacted(const char *text, const char *expected)
+{
+    assert_redacts(PLANTED, text, expected);
+}
+
+/* All of shown is the secret in some way of writing, and nothing around it is touched. */
+static void assert_gone(const char *planted, const char *shown)
+{
+    char text[256], expected[256];
+    size_t len = strlen(shown);
+
+    (void)snprintf(text, sizeof text, "<%s>", shown);
+    (void)snprintf(expected, sizeof expected, "<%s>", shown);
+    memset(expected + 1, '*', len);
+    assert_redacts(planted, text, expected);
+}
+
+/* As servers write what they were sent into JSON and URLs. */
+static void test_redacts_escapes(void **state)
+{
+    static const char odd[] = "a\"b\\c/d\te\xC3\xA4\xF0\x9F\x98\x80+f", tricky[] = "ab\\n\\\\%41cd";
+
+    (void)state;
+    assert_gone(odd, odd);
+    assert_gone(odd, "a\\\"b\\\\c\\/d\\te\\u00e4\\ud83d\\uDE00\\u002bf");
+    /* Half escaped, as by a library that leaves / and UTF-8 as they are. */
+    assert_gone(odd, "a\\\"b\\\\c/d\\te\xC3\xA4\xF0\x9F\x98\x80+f");
+    assert_gone(odd, "a%22b%5Cc%2fd%09e%C3%a4%F0%9f%98%80%2Bf");
+    assert_gone(odd, "a%22b%5cc/d%09e\xC3\xA4%F0%9f%98%80+f");
+    assert_gone("x\b\f\n\ry", "x\\b\\f\\n\\ry");
+    /* What looks like an escape may be the secret itself. */
+    assert_gone(tricky, tricky);
+    assert_gone(tricky, "ab\\\\n\\\\\\\\%41cd");
+    assert_gone(tricky, "ab%5Cn%5C%5C%2541cd");
+    assert_gone("ab\\n\"\\\"cd", "ab\\n\\\"\\\\\\\"cd");
+    assert_gone(PLANTED, "correct%2Dhorse\\u002Dbattery-staple");
+    /* Cut, also within an escape. */
+    assert_redacts(odd, "a\\\"b\\\\c\\/d\\te\\u00", "*************\\u00");
+    assert_redacts(odd, "a%22b%5Cc%2fd%09e%", "*****************%");
+    assert_redacts(odd, "a%22b%5Cc", "a%22b%5Cc"); /* under eight bytes of it */
+    assert_redacts(PLANTED, "\\ \\u \\ud83d \\u00zz % %4 %zz \\q",
+                   "\\ \\u \\ud83d \\u00zz % %4 %zz \\q");
 }
 
 static void test_redacts(void **state)
@@ -265,7 +313,7 @@ int main(void)
         cmocka_unit_test(test_largest),         cmocka_unit_test(test_systemd_credentials),
         cmocka_unit_test(test_lines),           cmocka_unit_test(test_write),
         cmocka_unit_test(test_set_from_itself), cmocka_unit_test(test_memory_flags),
-        cmocka_unit_test(test_redacts),
+        cmocka_unit_test(test_redacts),         cmocka_unit_test(test_redacts_escapes),
     };
 
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -16,6 +16,11 @@
 
 #include "base/log.h"
 
+static void on_heartbeat(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
 int bench_setup(void **state)
 {
     struct bench *bench = calloc(1, sizeof *bench);
@@ -26,19 +31,26 @@ int bench_setup(void **state)
     (void)unsetenv("HUAWEICLOUD_SDK_SK");
     (void)unsetenv("HUAWEICLOUD_SDK_SECURITY_TOKEN");
     (void)unsetenv("HUAWEICLOUD_SDK_CREDENTIALS_FILE");
+    (void)unsetenv("HUAWEICLOUD_SDK_DOMAIN_ID");
+    (void)unsetenv("HUAWEICLOUD_SDK_PROJECT_ID");
     (void)unsetenv("HOME");
     assert_int_equal(world_setup(&world), 0);
     bench->world = world;
+    assert_int_equal(uv_timer_init(&bench->world->loop, &bench->heartbeat), 0);
+    assert_int_equal(uv_timer_start(&bench->heartbeat, on_heartbeat, 5, 5), 0);
     pw_clock_manual_init(&bench->clock, BENCH_NOW_MS);
+    assert_int_equal(pw_guard_new(&bench->clock.clock, &bench->guard, NULL), PW_OK);
     (void)snprintf(bench->folder, sizeof bench->folder, "/tmp/pw-cloud-XXXXXX");
     assert_non_null(mkdtemp(bench->folder));
     (void)snprintf(bench->base, sizeof bench->base, "http://127.0.0.1:%d",
                    bench->world->server.port);
-    bench->source = (struct pw_source_config){.name = (char *)(uintptr_t) "prod",
-                                              .timeout_ms = 2000,
-                                              .connect_timeout_ms = 1000,
-                                              .iam_endpoint = bench->base,
-                                              .metadata_endpoint = bench->base};
+    bench->source =
+        (struct pw_source_config){.name = (char *)(uintptr_t) "prod",
+                                  .endpoint = (char *)(uintptr_t) "https://coc.example.com",
+                                  .timeout_ms = 2000,
+                                  .connect_timeout_ms = 1000,
+                                  .iam_endpoint = bench->base,
+                                  .metadata_endpoint = bench->base};
     /* The log goes to a file until the end. */
     (void)fflush(stderr);
     bench->stderr_fd = dup(STDERR_FILENO);
@@ -91,6 +103,8 @@ int bench_teardown(void **state)
     ssize_t len;
 
     bench_close(bench);
+    pw_guard_free(bench->guard);
+    uv_close((uv_handle_t *)&bench->heartbeat, NULL);
     assert_int_equal(world_teardown(&world), 0);
     (void)fflush(stderr);
     (void)dup2(bench->stderr_fd, STDERR_FILENO);
@@ -127,8 +141,8 @@ void bench_new(struct bench *bench)
     struct pw_error err;
 
     assert_int_equal(pw_credentials_new(&bench->world->loop, bench->world->http,
-                                        &bench->clock.clock, &bench->source, &bench->credentials,
-                                        &err),
+                                        &bench->clock.clock, bench->guard, &bench->source,
+                                        &bench->credentials, &err),
                      PW_OK);
 }
 
@@ -169,6 +183,18 @@ void bench_must(struct bench *bench, enum pw_status expected)
                  bench->message);
 }
 
+void bench_renew(struct bench *bench)
+{
+    size_t requests = bench->world->server.requests;
+
+    bench_must(bench, PW_OK);
+    for (int i = 0; bench->world->server.requests == requests && i < 1000; i++)
+        world_run_ms(bench->world, 1);
+    assert_int_not_equal(bench->world->server.requests, requests);
+    world_run_ms(bench->world, 50);
+    bench_must(bench, PW_OK);
+}
+
 const char *bench_headers(struct bench *bench, const char *url)
 {
     static char text[8192];
@@ -183,4 +209,88 @@ const char *bench_headers(struct bench *bench, const char *url)
     for (; *headers != NULL; headers++)
         used += (size_t)snprintf(text + used, sizeof text - used, "%s\n", *headers);
     return text;
+}
+
+void bench_accepted(struct bench *bench)
+{
+    pw_credentials_accepted(bench->credentials, pw_credentials_generation(bench->credentials));
+}
+
+bool bench_refused(struct bench *bench)
+{
+    return pw_credentials_refused(bench->credentials,
+                                  pw_credentials_generation(bench->credentials));
+}
+
+int bench_logged(struct bench *bench, const char *text)
+{
+    static char log[262144];
+    ssize_t len;
+    int count = 0;
+
+    (void)fflush(stderr);
+    len = pread(bench->log_fd, log, sizeof log - 1, 0);
+    assert_true(len >= 0);
+    log[len] = '\0';
+    for (const char *p = log; (p = strstr(p, text)) != NULL; p++)
+        count++;
+    return count;
+}
+
+/* ---- askers ----------------------------------------------------------------------------------*/
+
+void asker_new(struct asker *asker, struct bench *bench)
+{
+    struct pw_error err;
+
+    *asker = (struct asker){.bench = bench, .source = bench->source};
+    assert_int_equal(pw_credentials_new(&bench->world->loop, bench->world->http,
+                                        &bench->clock.clock, bench->guard, &asker->source,
+                                        &asker->credentials, &err),
+                     PW_OK);
+}
+
+static void on_asker_ready(void *context, enum pw_status status, const struct pw_error *error)
+{
+    struct asker *asker = context;
+
+    asker->ready++;
+    asker->status = status;
+    bench_clean(error->message);
+}
+
+void asker_begin(struct asker *asker)
+{
+    asker->ready = 0;
+    pw_credentials_prepare(asker->credentials, on_asker_ready, asker);
+    assert_int_equal(asker->ready, 0);
+}
+
+void asker_must(struct asker *asker, enum pw_status expected)
+{
+    for (int i = 0; asker->ready == 0 && i < 5000; i++)
+        world_run_ms(asker->bench->world, 1);
+    assert_int_equal(asker->ready, 1);
+    assert_int_equal(asker->status, expected);
+}
+
+void asker_waits(struct asker *asker)
+{
+    world_run_ms(asker->bench->world, 20);
+    assert_int_equal(asker->ready, 0);
+}
+
+static void on_asker_closed(void *context)
+{
+    struct asker *asker = context;
+
+    asker->is_closed = true;
+}
+
+void asker_close(struct asker *asker)
+{
+    pw_credentials_close(asker->credentials, on_asker_closed, asker);
+    for (int i = 0; !asker->is_closed && i < 5000; i++)
+        world_run_ms(asker->bench->world, 1);
+    assert_true(asker->is_closed);
 }

@@ -25,8 +25,10 @@
 
 struct bench {
     struct world *world;
+    uv_timer_t heartbeat; /* a loop that has nothing to do would sleep for ever */
     struct pw_clock_manual clock;
     struct pw_source_config source;
+    struct pw_guard *guard; /* stays when the credentials are closed, as over a reload */
     struct pw_credentials *credentials;
     char folder[64], paths[4][128], base[64];
     int log_fd, stderr_fd;
@@ -46,7 +48,34 @@ void bench_new(struct bench *bench);
 void bench_prepare(struct bench *bench);
 void bench_begin(struct bench *bench);
 void bench_must(struct bench *bench, enum pw_status expected);
+/* Prepares twice: at the first time a renewal begins beside the old credential, of which the second
+ * finds the outcome. Both are PW_OK. */
+void bench_renew(struct bench *bench);
 void bench_close(struct bench *bench);
+/* A server takes, or refuses, what is in use. */
+void bench_accepted(struct bench *bench);
+bool bench_refused(struct bench *bench);
+/* How often text stands in what was logged so far. */
+int bench_logged(struct bench *bench, const char *text);
+
+/* Credentials beside those of the bench, of the same source or another one. */
+struct asker {
+    struct bench *bench;
+    struct pw_source_config source;
+    struct pw_credentials *credentials;
+    int ready;
+    enum pw_status status;
+    bool is_closed;
+};
+/* With a copy of the bench's source. */
+void asker_new(struct asker *asker, struct bench *bench);
+void asker_begin(struct asker *asker);
+/* Waits for the outcome of asker_begin. */
+void asker_must(struct asker *asker, enum pw_status expected);
+/* A while later there is no outcome yet. */
+void asker_waits(struct asker *asker);
+void asker_close(struct asker *asker);
+
 /* The headers for a GET, as one text with a newline behind each; "" and a failed test otherwise. */
 const char *bench_headers(struct bench *bench, const char *url);
 /* Fails if text shows a planted secret. */

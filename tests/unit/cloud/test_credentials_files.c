@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "bench.h"
 
 #define URL "https://coc.example.com/v1/patch/instance/compliant?limit=100&offset=1"
@@ -30,10 +31,11 @@ static void test_none(void **state)
     bench->source.auth = PW_AUTH_NONE;
     bench_new(bench);
     assert_string_equal(bench_headers(bench, URL), "");
+    assert_int_equal(pw_credentials_generation(bench->credentials), 1);
     bench_must(bench, PW_OK);
     bench->source.project_id = (char *)(uintptr_t) "p1";
     assert_string_equal(bench_headers(bench, URL), "X-Project-Id: p1\n");
-    assert_false(pw_credentials_refused(bench->credentials));
+    assert_false(bench_refused(bench));
     assert_false(pw_credentials_changed(bench->credentials));
 }
 
@@ -49,11 +51,11 @@ static void test_token(void **state)
     assert_string_equal(bench_headers(bench, URL),
                         "X-Auth-Token: " PLANTED_TOKEN "\nX-Domain-Id: d1\n");
     /* Refused: no other token is there, so waiting is all that is left. */
-    assert_false(pw_credentials_refused(bench->credentials));
+    assert_false(bench_refused(bench));
     assert_false(pw_credentials_changed(bench->credentials));
     (void)bench_file(bench, 0, "another-token");
     assert_true(pw_credentials_changed(bench->credentials));
-    assert_true(pw_credentials_refused(bench->credentials));
+    assert_true(bench_refused(bench));
     bench_must(bench, PW_OK);
     assert_false(pw_credentials_changed(bench->credentials));
     assert_string_equal(bench_headers(bench, URL),
@@ -116,7 +118,7 @@ static void test_keys_are_read_anew(void **state)
     use_keys(bench);
     bench_new(bench);
     bench_must(bench, PW_OK);
-    assert_false(pw_credentials_refused(bench->credentials));
+    assert_false(bench_refused(bench));
     (void)bench_file(bench, 0, "ROTATED");
     assert_true(pw_credentials_changed(bench->credentials));
     bench_must(bench, PW_OK);
@@ -183,7 +185,7 @@ static void test_environment(void **state)
     bench_must(bench, PW_OK);
     assert_non_null(strstr(bench_headers(bench, URL), "Access=" PLANTED_AK ","));
     assert_non_null(strstr(bench_headers(bench, URL), "X-Security-Token: " PLANTED_STS));
-    assert_false(pw_credentials_refused(bench->credentials));
+    assert_false(bench_refused(bench));
 }
 
 static void test_sdk_file(void **state)
@@ -206,7 +208,7 @@ static void test_sdk_file(void **state)
     assert_non_null(strstr(bench_headers(bench, URL), "Access=" PLANTED_AK ","));
     assert_non_null(strstr(bench_headers(bench, URL), "X-Security-Token: " PLANTED_STS));
     assert_int_equal(chmod(path, 0644), 0);
-    assert_true(pw_credentials_refused(bench->credentials));
+    assert_true(bench_refused(bench));
     bench_must(bench, PW_EPERM);
     bench_close(bench);
 
@@ -225,6 +227,79 @@ static void test_sdk_file(void **state)
     (void)bench_file(bench, 1, "ak=A\nsk=" PLANTED_SK);
     bench_new(bench);
     bench_must(bench, PW_ENOTFOUND);
+}
+
+static void test_sdk_ids(void **state)
+{
+    struct bench *bench = *state;
+
+    bench->source.auth = PW_AUTH_AKSK;
+    assert_int_equal(setenv("HUAWEICLOUD_SDK_CREDENTIALS_FILE",
+                            bench_file(bench, 0,
+                                       "[global]\nak=" PLANTED_AK "\nsk=" PLANTED_SK
+                                       "\ndomain_id = d-file\nproject_id=p-file\n"),
+                            1),
+                     0);
+    bench_new(bench);
+    bench_must(bench, PW_OK);
+    assert_non_null(
+        strstr(bench_headers(bench, URL), "\nX-Domain-Id: d-file\nX-Project-Id: p-file\n"));
+    assert_non_null(strstr(bench_headers(bench, URL),
+                           "SignedHeaders=host;x-domain-id;x-project-id;x-sdk-date,"));
+    /* The ini file has the first word, the environment the second. */
+    bench->source.project_id = (char *)(uintptr_t) "p-ini";
+    assert_int_equal(setenv("HUAWEICLOUD_SDK_DOMAIN_ID", "d-env", 1), 0);
+    assert_int_equal(setenv("HUAWEICLOUD_SDK_PROJECT_ID", "p-env", 1), 0);
+    bench_close(bench);
+    bench_new(bench);
+    bench_must(bench, PW_OK);
+    assert_non_null(
+        strstr(bench_headers(bench, URL), "\nX-Domain-Id: d-env\nX-Project-Id: p-ini\n"));
+    bench_close(bench);
+    assert_int_equal(setenv("HUAWEICLOUD_SDK_AK", PLANTED_AK, 1), 0);
+    assert_int_equal(setenv("HUAWEICLOUD_SDK_SK", PLANTED_SK, 1), 0);
+    bench->source.project_id = NULL;
+    bench_new(bench);
+    bench_must(bench, PW_OK);
+    assert_non_null(
+        strstr(bench_headers(bench, URL), "\nX-Domain-Id: d-env\nX-Project-Id: p-env\n"));
+    bench_close(bench);
+    assert_int_equal(setenv("HUAWEICLOUD_SDK_DOMAIN_ID", "d env\nX-Evil: 1", 1), 0);
+    bench_new(bench);
+    bench_must(bench, PW_EFORMAT);
+    assert_non_null(strstr(bench->message, "HUAWEICLOUD_SDK_DOMAIN_ID"));
+    bench_close(bench);
+    /* With key files of its own a source has nothing to do with the SDK. */
+    bench->source.access_key_file = bench_file(bench, 1, PLANTED_AK);
+    bench->source.secret_key_file = bench_file(bench, 2, PLANTED_SK);
+    bench_new(bench);
+    bench_must(bench, PW_OK);
+    assert_null(strstr(bench_headers(bench, URL), "X-Domain-Id"));
+}
+
+/* One warning while a file stays bad, one line when it is good again. */
+static void test_warns_once(void **state)
+{
+    static const char failing[] = "the credentials cannot be renewed";
+    struct bench *bench = *state;
+
+    use_keys(bench);
+    bench_new(bench);
+    pw_log_set_level(PW_LOG_INFO);
+    bench_must(bench, PW_OK);
+    (void)bench_file(bench, 0, "");
+    for (int i = 0; i < 3; i++)
+        bench_must(bench, PW_OK);
+    assert_int_equal(bench_logged(bench, failing), 1);
+    (void)unlink(bench->paths[0]);
+    bench_must(bench, PW_OK);
+    bench_must(bench, PW_OK);
+    assert_int_equal(bench_logged(bench, failing), 2);
+    (void)bench_file(bench, 0, "ROTATED");
+    bench_must(bench, PW_OK);
+    bench_must(bench, PW_OK);
+    assert_int_equal(bench_logged(bench, "can be renewed again"), 1);
+    pw_log_set_level(PW_LOG_DEBUG);
 }
 
 static void test_redaction(void **state)
@@ -268,6 +343,8 @@ int main(void)
         TEST(test_bad_key_files),
         TEST(test_environment),
         TEST(test_sdk_file),
+        TEST(test_sdk_ids),
+        TEST(test_warns_once),
         TEST(test_redaction),
         TEST(test_close_while_preparing),
     };

@@ -9,35 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bench.h"
-
-#define URL "https://coc.example.com/v1"
-#define HOUR_MS (3600 * PW_SECOND_MS)
-#define DATE "Date: Fri, 02 Jan 2026 15:04:05 GMT\r\n"
-#define TOKEN_FOR_A_DAY                                                                            \
-    ANSWER("201 Created", DATE "X-Subject-Token: " PLANTED_TOKEN "\r\n",                           \
-           "{\"token\":{\"expires_at\":\"2026-01-03T15:04:05.123000Z\"}}")
-#define SECOND_TOKEN                                                                               \
-    ANSWER("201 Created", DATE "x-subject-token: second-token\r\n",                                \
-           "{\"token\":{\"expires_at\":\"2026-01-03T15:04:05.123000Z\"}}")
-
-static void use_password(struct bench *bench)
-{
-    bench->source.auth = PW_AUTH_PASSWORD;
-    bench->source.iam_domain = (char *)(uintptr_t) "acme";
-    bench->source.iam_user = (char *)(uintptr_t) "watcher";
-    bench->source.iam_password_file = bench_file(bench, 0, PLANTED_PASSWORD "\n");
-    bench_new(bench);
-}
-
-static void assert_token(struct bench *bench, const char *token)
-{
-    char expected[128];
-
-    (void)snprintf(expected, sizeof expected, "X-Auth-Token: %s\n", token);
-    if (strstr(bench_headers(bench, URL), expected) == NULL)
-        fail_msg("%s", bench_headers(bench, URL));
-}
+#include "iam.h"
 
 static void test_log_in(void **state)
 {
@@ -77,21 +49,6 @@ static void test_scopes(void **state)
     assert_non_null(strstr(request, "\"scope\":{\"domain\":{\"id\":\"d1\"}}"));
 }
 
-static void test_renewed_early(void **state)
-{
-    struct bench *bench = *state;
-
-    SCRIPT(bench->world, TOKEN_FOR_A_DAY, SECOND_TOKEN);
-    use_password(bench);
-    bench_must(bench, PW_OK);
-    bench->clock.now_ms += 22 * HOUR_MS;
-    bench_must(bench, PW_OK);
-    assert_int_equal(bench->world->server.requests, 1);
-    bench->clock.now_ms += HOUR_MS + 1000;
-    bench_must(bench, PW_OK);
-    assert_token(bench, "second-token");
-}
-
 /* Our clock is a day ahead: by it the token would be old before it came. */
 static void test_wrong_clock(void **state)
 {
@@ -122,13 +79,13 @@ static void test_short_and_unknown_lives(void **state)
     bench_must(bench, PW_OK);
     assert_token(bench, "short");
     bench->clock.now_ms += 60 * PW_SECOND_MS; /* less than a quarter of its ten minutes */
-    bench_must(bench, PW_OK);
+    bench_renew(bench);
     assert_token(bench, "unknown"); /* taken for an hour */
     bench->clock.now_ms += 40 * 60 * PW_SECOND_MS;
     bench_must(bench, PW_OK);
     assert_token(bench, "unknown");
     bench->clock.now_ms += 10 * 60 * PW_SECOND_MS;
-    bench_must(bench, PW_OK);
+    bench_renew(bench);
     assert_token(bench, "second-token");
 }
 
@@ -139,20 +96,20 @@ static void test_refused_token(void **state)
     SCRIPT(bench->world, TOKEN_FOR_A_DAY, SECOND_TOKEN, TOKEN_FOR_A_DAY, SECOND_TOKEN);
     use_password(bench);
     bench_must(bench, PW_OK);
-    assert_true(pw_credentials_refused(bench->credentials));
-    assert_true(pw_credentials_refused(bench->credentials)); /* the second request with it */
+    assert_true(bench_refused(bench));
+    assert_true(bench_refused(bench)); /* the second request with it */
     bench_must(bench, PW_OK);
     assert_token(bench, "second-token");
     /* The fresh one too: no third within the sweep. */
-    assert_false(pw_credentials_refused(bench->credentials));
-    assert_false(pw_credentials_refused(bench->credentials));
+    assert_false(bench_refused(bench));
+    assert_false(bench_refused(bench));
     assert_int_equal(bench->world->server.requests, 2);
     /* After a wait another try is fair, and a token that worked for hours may be renewed. */
     bench->clock.now_ms += 2 * HOUR_MS;
     bench_must(bench, PW_OK);
     assert_int_equal(bench->world->server.requests, 3);
     bench->clock.now_ms += 2 * HOUR_MS;
-    assert_true(pw_credentials_refused(bench->credentials));
+    assert_true(bench_refused(bench));
     bench_must(bench, PW_OK);
     assert_int_equal(bench->world->server.requests, 4);
 }
@@ -180,38 +137,6 @@ static void test_wrong_password(void **state)
     assert_non_null(strstr(bench->world->server.request, "new-pass"));
 }
 
-/* Renewing fails while the old token holds: the sweep goes on, and nobody is locked out. */
-static void test_renewal_refused(void **state)
-{
-    struct bench *bench = *state;
-
-    SCRIPT(bench->world, TOKEN_FOR_A_DAY, ANSWER("401 Unauthorized", "", "{}"), SECOND_TOKEN);
-    use_password(bench);
-    bench_must(bench, PW_OK);
-    bench->clock.now_ms += 23 * HOUR_MS + 60000;
-    for (int i = 0; i < 5; i++)
-        bench_must(bench, PW_OK);
-    assert_int_equal(bench->world->server.requests, 2);
-    assert_token(bench, PLANTED_TOKEN);
-    (void)bench_file(bench, 0, "repaired");
-    bench_must(bench, PW_OK);
-    assert_token(bench, "second-token");
-}
-
-static void test_renewal_unreachable(void **state)
-{
-    struct bench *bench = *state;
-
-    SCRIPT(bench->world, TOKEN_FOR_A_DAY, {.bytes = "", .then = THEN_RESET});
-    use_password(bench);
-    bench_must(bench, PW_OK);
-    bench->clock.now_ms += 23 * HOUR_MS + 60000;
-    bench_must(bench, PW_OK);
-    assert_token(bench, PLANTED_TOKEN);
-    bench->clock.now_ms += HOUR_MS; /* now it has ended */
-    bench_must(bench, PW_ENETWORK);
-}
-
 static void test_other_failures(void **state)
 {
     struct bench *bench = *state;
@@ -225,6 +150,9 @@ static void test_other_failures(void **state)
     use_password(bench);
     bench_must(bench, PW_EPERM);
     assert_non_null(strstr(bench->message, "IAM.0002: locked"));
+    bench_must(bench, PW_EPERM); /* without a request */
+    assert_int_equal(bench->world->server.requests, 1);
+    bench->clock.now_ms += 5 * 60 * PW_SECOND_MS;
     bench_must(bench, PW_EREMOTE);
     assert_non_null(strstr(bench->message, "IAM.0011: scope"));
     bench_must(bench, PW_EREMOTE);
@@ -234,6 +162,41 @@ static void test_other_failures(void **state)
     bench_must(bench, PW_EFORMAT);
     assert_non_null(strstr(bench->message, "X-Subject-Token"));
     bench_must(bench, PW_EFORMAT);
+}
+
+/* What IAM said, for support. */
+static void test_trouble(void **state)
+{
+    struct bench *bench = *state;
+    const struct pw_credentials_trouble *trouble;
+
+    SCRIPT(bench->world,
+           ANSWER("400 Bad Request", "X-Request-Id: r-1\r\n",
+                  "{\"error_code\":\"IAM.0011\",\"error_msg\":\"scope\",\"request_id\":\"r-2\"}"),
+           ANSWER("400 Bad Request", "",
+                  "{\"error_code\":\"IAM.0012\",\"error_msg\":\"scope\",\"request_id\":\"r-2\"}"),
+           ANSWER("401 Unauthorized", "X-Request-Id: planted \"pass\\word\" 0005\r\n",
+                  "{\"error\":{\"code\":401,\"message\":\"no\"}}"),
+           TOKEN_FOR_A_DAY);
+    use_password(bench);
+    (void)bench_file(bench, 0, "planted \"pass\\word\" 0005");
+    trouble = pw_credentials_trouble(bench->credentials);
+    assert_string_equal(trouble->code, "");
+    bench_must(bench, PW_EREMOTE);
+    assert_string_equal(trouble->code, "IAM.0011");
+    assert_string_equal(trouble->request_id, "r-1");
+    bench_must(bench, PW_EREMOTE);
+    assert_string_equal(trouble->code, "IAM.0012");
+    assert_string_equal(trouble->request_id, "r-2");
+    bench_must(bench, PW_EPERM);
+    assert_string_equal(trouble->code, "401");
+    bench_clean(trouble->request_id);
+    bench_must(bench, PW_EPERM); /* the guard: no server said anything */
+    assert_string_equal(trouble->code, "");
+    assert_string_equal(trouble->request_id, "");
+    bench->source.iam_password_file = (char *)(uintptr_t) "/nowhere";
+    bench_must(bench, PW_ENOTFOUND);
+    assert_string_equal(trouble->code, "");
 }
 
 static void test_bad_password_files(void **state)
@@ -313,14 +276,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_log_in),
         TEST(test_scopes),
-        TEST(test_renewed_early),
         TEST(test_wrong_clock),
         TEST(test_short_and_unknown_lives),
         TEST(test_refused_token),
         TEST(test_wrong_password),
-        TEST(test_renewal_refused),
-        TEST(test_renewal_unreachable),
         TEST(test_other_failures),
+        TEST(test_trouble),
         TEST(test_bad_password_files),
         TEST(test_large_token),
         TEST(test_closed_under_way),

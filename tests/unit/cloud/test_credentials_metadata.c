@@ -20,7 +20,6 @@
            "\",\"securitytoken\":\"" PLANTED_STS "\",\"expires_at\":\"" expires_at "\"}}")
 #define KEYS KEYS_NAMED(PLANTED_AK, "2026-01-02T17:04:05.000000Z") /* in two hours */
 #define SECOND_KEYS KEYS_NAMED("SECOND", "2026-01-02T19:04:05Z")
-#define NO_AGENCY ANSWER("401 Unauthorized", "", "Please configure Cloud Service Agency first.\n")
 
 static void use_metadata(struct bench *bench)
 {
@@ -59,22 +58,36 @@ static void test_asks_for_a_session(void **state)
     struct bench *bench = *state;
     const char *request = bench->world->server.request;
 
+    SCRIPT(bench->world, ANSWER("401 Unauthorized", "", ""));
+    use_metadata(bench);
+    bench_must(bench, PW_EPERM);
+    assert_memory_equal(request, "PUT /meta-data/latest/api/token HTTP/1.1\r\n", 42);
+    assert_non_null(strstr(request, "X-Metadata-Token-Ttl-Seconds: 21600\r\n"));
+    assert_int_equal(bench->world->server.requests, 1);
+}
+
+/* Broken throughout: each is asked three times, the keys without a session in the end. */
+static void test_broken_service(void **state)
+{
+    struct bench *bench = *state;
+    const char *request = bench->world->server.request;
+
     SCRIPT(bench->world, ANSWER("500 Oops", "", "broken"));
     use_metadata(bench);
     bench_must(bench, PW_EREMOTE);
     assert_non_null(strstr(bench->message, "HTTP 500"));
     assert_non_null(strstr(bench->message, "broken"));
-    assert_memory_equal(request, "PUT /meta-data/latest/api/token HTTP/1.1\r\n", 42);
-    assert_non_null(strstr(request, "X-Metadata-Token-Ttl-Seconds: 21600\r\n"));
+    assert_memory_equal(request, "GET /openstack/latest/securitykey HTTP/1.1\r\n", 44);
+    assert_int_equal(bench->world->server.requests, 6);
 }
 
-static void without_sessions(struct bench *bench)
+static void without_sessions(struct bench *bench, size_t requests)
 {
     use_metadata(bench);
     bench_must(bench, PW_OK);
     assert_access(bench, PLANTED_AK);
     assert_null(strstr(bench->world->server.request, "X-Metadata-Token"));
-    assert_int_equal(bench->world->server.requests, 2);
+    assert_int_equal(bench->world->server.requests, requests);
 }
 
 static void test_without_sessions_404(void **state)
@@ -82,7 +95,7 @@ static void test_without_sessions_404(void **state)
     struct bench *bench = *state;
 
     SCRIPT(bench->world, ANSWER("404 Not Found", "", ""), KEYS);
-    without_sessions(bench);
+    without_sessions(bench, 2);
 }
 
 static void test_without_sessions_405(void **state)
@@ -90,15 +103,45 @@ static void test_without_sessions_405(void **state)
     struct bench *bench = *state;
 
     SCRIPT(bench->world, ANSWER("405 Method Not Allowed", "", ""), KEYS);
-    without_sessions(bench);
+    without_sessions(bench, 2);
 }
 
 static void test_without_sessions_503(void **state)
 {
     struct bench *bench = *state;
 
-    SCRIPT(bench->world, ANSWER("503 Unavailable", "", ""), KEYS);
-    without_sessions(bench);
+    SCRIPT(bench->world, ANSWER("503 Unavailable", "", ""), ANSWER("503 Unavailable", "", ""),
+           ANSWER("500 Oops", "", ""), KEYS);
+    without_sessions(bench, 4);
+}
+
+static void test_without_sessions_400(void **state)
+{
+    struct bench *bench = *state;
+
+    SCRIPT(bench->world, ANSWER("400 Bad Request", "", "what is a PUT?"), KEYS);
+    without_sessions(bench, 2);
+}
+
+static void test_without_sessions_501(void **state)
+{
+    struct bench *bench = *state;
+
+    SCRIPT(bench->world, ANSWER("501 Not Implemented", "", ""), KEYS);
+    without_sessions(bench, 2);
+}
+
+static void test_sessions_of_no_use(void **state)
+{
+    struct bench *bench = *state;
+
+    SCRIPT(bench->world, ANSWER("200 OK", "", "<html>login</html>"), KEYS, ANSWER("200 OK", "", ""),
+           KEYS, ANSWER("200 OK", "", "two words"), KEYS, ANSWER("200 OK", "", "{}"), KEYS);
+    without_sessions(bench, 2);
+    for (size_t i = 2; i <= 4; i++) {
+        bench_close(bench);
+        without_sessions(bench, 2 * i);
+    }
 }
 
 static void test_renewed(void **state)
@@ -112,7 +155,7 @@ static void test_renewed(void **state)
     bench_must(bench, PW_OK);
     assert_access(bench, PLANTED_AK);
     bench->clock.now_ms += 2 * MINUTE_MS; /* 39 remain */
-    bench_must(bench, PW_OK);
+    bench_renew(bench);
     assert_access(bench, "SECOND");
 }
 
@@ -124,7 +167,7 @@ static void test_renewal_fails(void **state)
     use_metadata(bench);
     bench_must(bench, PW_OK);
     bench->clock.now_ms += 100 * MINUTE_MS;
-    bench_must(bench, PW_OK);
+    bench_renew(bench);
     assert_access(bench, PLANTED_AK);
     bench->clock.now_ms += 20 * MINUTE_MS;
     bench_must(bench, PW_ENETWORK);
@@ -137,11 +180,49 @@ static void test_refused_keys(void **state)
     SCRIPT(bench->world, SESSION, KEYS, SESSION, SECOND_KEYS);
     use_metadata(bench);
     bench_must(bench, PW_OK);
-    assert_true(pw_credentials_refused(bench->credentials));
+    assert_true(bench_refused(bench));
     bench_must(bench, PW_OK);
     assert_access(bench, "SECOND");
-    assert_false(pw_credentials_refused(bench->credentials));
+    assert_false(bench_refused(bench));
     assert_false(pw_credentials_changed(bench->credentials));
+}
+
+/* The service knows no others: they are not shown to the API again. */
+static void test_refused_keys_again(void **state)
+{
+    struct bench *bench = *state;
+
+    SCRIPT(bench->world, SESSION, KEYS, SESSION, KEYS, SESSION, KEYS, SESSION, SECOND_KEYS);
+    use_metadata(bench);
+    bench_must(bench, PW_OK);
+    assert_true(bench_refused(bench));
+    bench_must(bench, PW_EPERM);
+    assert_non_null(strstr(bench->message, "metadata service was refused at 2026-01-02T15:04:05"));
+    bench_must(bench, PW_EPERM); /* looks whether there are others by now */
+    assert_int_equal(bench->world->server.requests, 6);
+    bench_must(bench, PW_OK);
+    assert_access(bench, "SECOND");
+}
+
+/* Two sources on one machine get the same keys. */
+static void test_shared_keys(void **state)
+{
+    struct bench *bench = *state;
+    struct asker other;
+
+    SCRIPT(bench->world, SESSION, KEYS, SESSION, KEYS, SESSION, SECOND_KEYS);
+    use_metadata(bench);
+    bench_must(bench, PW_OK);
+    asker_new(&other, bench);
+    asker_begin(&other);
+    while (bench->world->server.requests < 4)
+        world_run_ms(bench->world, 1);
+    asker_waits(&other);
+    (void)bench_refused(bench);
+    asker_must(&other, PW_EPERM);
+    asker_begin(&other);
+    asker_must(&other, PW_OK);
+    asker_close(&other);
 }
 
 static void test_old_session(void **state)
@@ -172,11 +253,14 @@ static void test_no_agency(void **state)
 {
     struct bench *bench = *state;
 
-    SCRIPT(bench->world, SESSION, NO_AGENCY);
+    SCRIPT(bench->world, SESSION,
+           ANSWER("401 Unauthorized", "X-Request-Id: m-1\r\n",
+                  "Please configure Cloud Service Agency first.\n"));
     use_metadata(bench);
     bench_must(bench, PW_EPERM);
     assert_non_null(strstr(bench->message, "no agency"));
     assert_non_null(strstr(bench->message, "coc:complianceReport:list"));
+    assert_string_equal(pw_credentials_trouble(bench->credentials)->request_id, "m-1");
     assert_int_equal(bench->world->server.requests, 2); /* a new session would not help */
 }
 
@@ -194,12 +278,12 @@ static void test_useless_answers(void **state)
 {
     struct bench *bench = *state;
 
-    SCRIPT(bench->world, ANSWER("200 OK", "", "two words"), ANSWER("200 OK", "", ""), SESSION,
+    SCRIPT(bench->world, SESSION, ANSWER("200 OK", "", "two words"), ANSWER("200 OK", "", ""),
+           ANSWER("200 OK", "", "{}"), SESSION,
            ANSWER("200 OK", "",
                   "{\"credential\":{\"access\":\"" PLANTED_AK "\",\"secret\":\"" PLANTED_SK
                   "\"}}"));
     use_metadata(bench);
-    bench_must(bench, PW_EFORMAT);
     bench_must(bench, PW_EFORMAT);
     bench_must(bench, PW_EFORMAT);
     assert_non_null(strstr(bench->message, "securitytoken"));
@@ -216,7 +300,7 @@ static void test_unknown_life(void **state)
     bench_must(bench, PW_OK);
     assert_access(bench, PLANTED_AK);
     bench->clock.now_ms += 2 * MINUTE_MS;
-    bench_must(bench, PW_OK);
+    bench_renew(bench);
     assert_access(bench, "SECOND");
 }
 
@@ -243,6 +327,12 @@ int main(void)
         TEST(test_without_sessions_404),
         TEST(test_without_sessions_405),
         TEST(test_without_sessions_503),
+        TEST(test_without_sessions_400),
+        TEST(test_without_sessions_501),
+        TEST(test_sessions_of_no_use),
+        TEST(test_broken_service),
+        TEST(test_refused_keys_again),
+        TEST(test_shared_keys),
         TEST(test_renewed),
         TEST(test_renewal_fails),
         TEST(test_refused_keys),

@@ -108,19 +108,6 @@ static void test_choice(void **state)
     assert_found("{\"error_code\":\"C\",\"error_msg\":500}", "C", NULL, NULL);
 }
 
-static void test_authorization_message(void **state)
-{
-    struct pw_api_error found;
-    static const char body[] = "{\"error_code\":\"PAP5.0019\",\"error_msg\":\"denied\","
-                               "\"encoded_authorization_message\":\"XQ8mZw==\"}";
-
-    (void)state;
-    found = decode_bytes(body, sizeof body - 1);
-    assert_text(found.authorization_message, "XQ8mZw==", body);
-    found = decode_bytes("{}", 2);
-    assert_null(found.authorization_message.data);
-}
-
 static void test_no_json(void **state)
 {
     static char page[100000];
@@ -270,13 +257,9 @@ static void test_throttle_windows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms),
-        cmocka_unit_test(test_choice),
-        cmocka_unit_test(test_no_json),
-        cmocka_unit_test(test_authorization_message),
-        cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_causes),
-        cmocka_unit_test(test_throttle_windows),
+        cmocka_unit_test(test_forms),   cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_no_json), cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_causes),  cmocka_unit_test(test_throttle_windows),
     };
 
     return cmocka_run_group_tests(tests, make_reader, free_reader);

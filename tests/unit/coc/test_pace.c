@@ -36,10 +36,10 @@ static void test_throttled_and_recovered(void **state)
 
     (void)state;
     pw_pace_configure(&pace, 10, 1000, 4);
-    assert_true(pw_pace_throttled(&pace, pace.round));
+    assert_true(pw_pace_throttled(&pace, pw_pace_mark(&pace)));
     assert_rate(&pace, 10, 2000); /* half of it */
     assert_int_equal(pace.allowed, 2);
-    assert_true(pw_pace_throttled(&pace, pace.round));
+    assert_true(pw_pace_throttled(&pace, pw_pace_mark(&pace)));
     assert_rate(&pace, 10, 4000);
     assert_int_equal(pace.allowed, 1);
     while ((pace.share < 1000 || pace.allowed < 4) && answers < 10000) {
@@ -58,8 +58,8 @@ static void test_throttled_for_ever(void **state)
     (void)state;
     pw_pace_configure(&pace, 10, 1000, 64);
     for (int i = 0; i < 100; i++)
-        (void)pw_pace_throttled(&pace, pace.round);
-    assert_false(pw_pace_throttled(&pace, pace.round));
+        (void)pw_pace_throttled(&pace, pw_pace_mark(&pace));
+    assert_false(pw_pace_throttled(&pace, pw_pace_mark(&pace)));
     assert_rate(&pace, 10, 100000); /* a hundredth, and no less: it must find out when it is over */
     assert_int_equal(pace.allowed, 1);
 }
@@ -68,20 +68,35 @@ static void test_throttled_for_ever(void **state)
 static void test_refused_together(void **state)
 {
     struct pw_pace pace = {0};
-    unsigned round;
+    struct pw_pace_mark mark;
 
     (void)state;
     pw_pace_configure(&pace, 10, 1000, 8);
-    round = pace.round;
-    assert_true(pw_pace_throttled(&pace, round));
+    mark = pw_pace_mark(&pace);
+    assert_true(pw_pace_throttled(&pace, mark));
     for (int i = 0; i < 7; i++) {
-        assert_false(pw_pace_throttled(&pace, round));
-        pw_pace_strained(&pace, round);
+        assert_false(pw_pace_throttled(&pace, mark));
+        pw_pace_strained(&pace, mark);
     }
     assert_rate(&pace, 10, 2000);
     assert_int_equal(pace.allowed, 4);
-    assert_true(pw_pace_throttled(&pace, pace.round)); /* one that began since */
+    assert_true(pw_pace_throttled(&pace, pw_pace_mark(&pace))); /* one that began since */
     assert_rate(&pace, 10, 4000);
+}
+
+/* A server that breaks down and then says "too many" has said so. */
+static void test_strained_and_throttled(void **state)
+{
+    struct pw_pace pace = {0};
+    struct pw_pace_mark mark;
+
+    (void)state;
+    pw_pace_configure(&pace, 10, 1000, 8);
+    mark = pw_pace_mark(&pace);
+    pw_pace_strained(&pace, mark);
+    assert_true(pw_pace_throttled(&pace, mark));
+    assert_rate(&pace, 10, 2000);
+    assert_int_equal(pace.allowed, 4);
 }
 
 /* However low the rate, a step back takes as long as at any other. */
@@ -93,7 +108,7 @@ static void test_recovers_from_the_least(void **state)
     (void)state;
     pw_pace_configure(&pace, 10, 1000, 4);
     for (int i = 0; i < 100; i++)
-        (void)pw_pace_throttled(&pace, pace.round);
+        (void)pw_pace_throttled(&pace, pw_pace_mark(&pace));
     while (pace.share < 1000) {
         pw_pace_rate(&pace, &count, &period_ms);
         passed_ms += period_ms / count;
@@ -109,7 +124,7 @@ static void test_no_limit_configured(void **state)
     (void)state;
     pw_pace_configure(&pace, 0, 1000, 4);
     assert_rate(&pace, 0, 1000);
-    assert_true(pw_pace_throttled(&pace, pace.round));
+    assert_true(pw_pace_throttled(&pace, pw_pace_mark(&pace)));
     assert_rate(&pace, 50, 2000); /* now there is one */
     for (int i = 0; i < 10000; i++)
         (void)pw_pace_good(&pace);
@@ -122,10 +137,10 @@ static void test_strained(void **state)
 
     (void)state;
     pw_pace_configure(&pace, 10, 1000, 5);
-    pw_pace_strained(&pace, pace.round);
+    pw_pace_strained(&pace, pw_pace_mark(&pace));
     assert_int_equal(pace.allowed, 3);
     for (int i = 0; i < 100; i++)
-        pw_pace_strained(&pace, pace.round);
+        pw_pace_strained(&pace, pw_pace_mark(&pace));
     assert_int_equal(pace.allowed, 1);
     assert_rate(&pace, 10, 1000); /* at the same rate */
 }
@@ -136,7 +151,7 @@ static void test_configured_again(void **state)
 
     (void)state;
     pw_pace_configure(&pace, 10, 1000, 4);
-    (void)pw_pace_throttled(&pace, pace.round);
+    (void)pw_pace_throttled(&pace, pw_pace_mark(&pace));
     pw_pace_configure(&pace, 10, 1000, 4); /* the same: what was learned stays */
     assert_rate(&pace, 10, 2000);
     pw_pace_configure(&pace, 20, 1000, 4);
@@ -147,10 +162,15 @@ static void test_configured_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full_speed),         cmocka_unit_test(test_throttled_and_recovered),
-        cmocka_unit_test(test_throttled_for_ever), cmocka_unit_test(test_no_limit_configured),
-        cmocka_unit_test(test_refused_together),   cmocka_unit_test(test_recovers_from_the_least),
-        cmocka_unit_test(test_strained),           cmocka_unit_test(test_configured_again),
+        cmocka_unit_test(test_full_speed),
+        cmocka_unit_test(test_throttled_and_recovered),
+        cmocka_unit_test(test_throttled_for_ever),
+        cmocka_unit_test(test_no_limit_configured),
+        cmocka_unit_test(test_refused_together),
+        cmocka_unit_test(test_recovers_from_the_least),
+        cmocka_unit_test(test_strained_and_throttled),
+        cmocka_unit_test(test_strained),
+        cmocka_unit_test(test_configured_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -242,6 +242,46 @@ static void test_counts(void **state)
     assert_int_equal(d->page.complaint.status, PW_OK);
 }
 
+/* An error under status 200, in whatever spelling, is no empty fleet. */
+static void test_errors_with_an_empty_list(void **state)
+{
+    static const struct {
+        const char *members, *code;
+    } errors[] = {
+        {"\"error_code\":\"COC.00010002\",\"error_msg\":\"m\"", "COC.00010002"},
+        {"\"error_code\":500,\"error_msg\":\"m\"", "500"},
+        {"\"errorCode\":\"COC.7\",\"errorMsg\":\"m\"", "COC.7"},
+        {"\"code\":\"APIGW.0301\",\"message\":\"m\"", "APIGW.0301"},
+        {"\"code\":-1,\"message\":\"m\"", "-1"},
+        {"\"error\":{\"code\":409,\"message\":\"m\"}", "409"},
+    };
+    static const char *const well[] = {"\"error_code\":\"COC.00000000\"", "\"error_code\":0",
+                                       "\"code\":200,\"message\":\"ok\"", "\"code\":\"0\"",
+                                       "\"message\":\"ok\""};
+    static const char *const lists[] = {"[]", "null"};
+    struct decoded *d = *state;
+    char body[200];
+
+    for (size_t list = 0; list < 2; list++) {
+        for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+            (void)snprintf(body, sizeof body, "{%s,\"count\":0,\"instance_compliant\":%s}",
+                           errors[i].members, lists[list]);
+            assert_int_equal(decode_text(d, body), PW_EREMOTE);
+            assert_true(pw_str_eq(d->api_error.code, pw_str_of(errors[i].code)));
+            assert_true(pw_str_eq(d->api_error.message, pw_str_of("m")));
+        }
+        for (size_t i = 0; i < sizeof well / sizeof well[0]; i++) {
+            (void)snprintf(body, sizeof body, "{%s,\"count\":0,\"instance_compliant\":%s}", well[i],
+                           lists[list]);
+            assert_int_equal(decode_text(d, body), PW_OK);
+        }
+    }
+    /* Beside machines only what can be nothing else is an error. */
+    assert_int_equal(decode_text(d, "{\"error_code\":7,\"count\":1,\"instance_compliant\":[{}]}"),
+                     PW_EREMOTE);
+    assert_int_equal(decode_text(d, "{\"code\":7,\"count\":1,\"instance_compliant\":[{}]}"), PW_OK);
+}
+
 static void test_lists(void **state)
 {
     static const char *const none[] = {
@@ -313,6 +353,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_elements_that_are_no_records, setup, teardown),
         cmocka_unit_test_setup_teardown(test_statuses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_counts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_errors_with_an_empty_list, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lists, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unknown_and_repeated_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(test_text, setup, teardown),

@@ -388,6 +388,39 @@ static void test_secret_files(void **state)
     assert_int_equal(f->problems.count, 0);
 }
 
+/* What cannot be a secret of its kind is found before the daemon runs, and is not shown. */
+static void test_secret_contents(void **state)
+{
+    struct fixture *f = *state;
+
+    write_mode(f, "empty", "\n\n", 0600);
+    write_mode(f, "lines", "PLANTED\nPLANTED\n", 0600);
+    write_mode(f, "blank", "PLANTED key\n", 0600);
+    write_mode(f, "good", "PLANTED\r\n\n", 0600);
+    write_mode(f, "phrase", "a PLANTED \xC3\xA4 phrase\n", 0600);
+    write_file(
+        f, "patchwatch.ini",
+        "[source a]\nendpoint = https://x\naccess_key_file = empty\nsecret_key_file = lines\n"
+        "security_token_file = blank\n"
+        "[source b]\nendpoint = https://x\nauth = token\ntoken_file = blank\n"
+        "[source c]\nendpoint = https://x\nauth = password\niam_endpoint = https://i\n"
+        "iam_domain = d\niam_user = u\niam_password_file = lines\n");
+    assert_int_equal(load(f), PW_EINVAL);
+    assert_int_equal(f->problems.count, 5);
+    assert_problem(f, "patchwatch.ini", 3, "empty is empty");
+    assert_problem(f, "patchwatch.ini", 4, "lines holds more than one line");
+    assert_problem(f, "patchwatch.ini", 5, "blank holds a blank");
+    assert_problem(f, "patchwatch.ini", 9, "source b: token_file: ");
+    assert_problem(f, "patchwatch.ini", 16, "lines holds more than one line");
+    for (size_t i = 0; i < f->problems.count; i++)
+        assert_null(strstr(f->problems.items[i].text, "PLANTED"));
+    write_file(f, "patchwatch.ini",
+               "[source a]\nendpoint = https://x\naccess_key_file = good\nsecret_key_file = good\n"
+               "[source c]\nendpoint = https://x\nauth = password\niam_endpoint = https://i\n"
+               "iam_domain = d\niam_user = u\niam_password_file = phrase\n");
+    assert_loads(f);
+}
+
 static void test_credentials_directory(void **state)
 {
     struct fixture *f = *state;
@@ -451,6 +484,7 @@ int main(void)
         TEST(test_earlier_problems_do_not_count),
         TEST(test_relative_config_path),
         TEST(test_secret_files),
+        TEST(test_secret_contents),
         TEST(test_credentials_directory),
         TEST(test_samples_load),
     };

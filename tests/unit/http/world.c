@@ -79,7 +79,7 @@ void world_run_ms(struct world *world, uint64_t duration_ms)
     uv_update_time(&world->loop);
     (void)uv_timer_init(&world->loop, &timer);
     timer.data = &is_over;
-    (void)uv_timer_start(&timer, on_deadline, duration_ms, 0);
+    (void)uv_timer_start(&timer, on_deadline, duration_ms, 1); /* again: uv_run may wait after it */
     while (!is_over)
         (void)uv_run(&world->loop, UV_RUN_ONCE);
     uv_close((uv_handle_t *)&timer, NULL);
