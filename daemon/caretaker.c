@@ -34,7 +34,8 @@ enum task { TASK_NONE, TASK_CHECK, TASK_PRUNE, TASK_OPTIMIZE, TASK_WAL, TASK_PRO
 struct care_job {
     struct pw_store_job job;
     enum task task;
-    int64_t now_ms, room_bytes, wal_limit_bytes;
+    int64_t now_ms, retention_ms, room_bytes, wal_limit_bytes;
+    bool is_new_walk;
     struct pw_prune prune;
     enum pw_care_verdict verdict;
     struct pw_chain_link chain_end;
@@ -89,6 +90,15 @@ static void run_optimize(struct care_job *care, struct pw_db *db)
         care->status = pw_chain_end(db, &care->chain_end, &care->error);
 }
 
+static void run_prune(struct care_job *care, struct pw_db *db)
+{
+    if (care->is_new_walk)
+        care->status =
+            pw_prune_begin(db, &care->prune, care->retention_ms, care->now_ms, &care->error);
+    if (care->status == PW_OK)
+        care->status = pw_prune_step(db, &care->prune, care->now_ms, &care->error);
+}
+
 static struct pw_caretaker *caretaker_of(struct pw_store_job *job)
 {
     /* The job is the first member of care_job, whose place is known. */
@@ -106,7 +116,7 @@ static void care_run(struct pw_store_job *job, struct pw_db *db)
         care->verdict = pw_care_check(db, CHECK_LIMIT_MS, &caretaker_of(job)->cancel, &care->error);
         break;
     case TASK_PRUNE:
-        care->status = pw_prune_step(db, &care->prune, care->now_ms, &care->error);
+        run_prune(care, db);
         break;
     case TASK_OPTIMIZE:
         run_optimize(care, db);
@@ -199,11 +209,25 @@ static void end_walk(struct pw_caretaker *caretaker)
         once_done(caretaker->params.context);
 }
 
+static void tell_doubt(const struct pw_prune *prune)
+{
+    char since[PW_ISO8601_SIZE];
+
+    if (prune->doubted_since_ms != PW_TIME_NONE)
+        pw_log_warning("retention: counts from the sweep of %s, not from now: the clock seems to "
+                       "have jumped (or nobody swept for so long), and retention waits for three "
+                       "further sweeps to agree with it",
+                       pw_iso8601(since, prune->doubted_since_ms));
+}
+
 static void prune_done(struct pw_caretaker *caretaker)
 {
-    const struct care_job *care = &caretaker->care;
+    struct care_job *care = &caretaker->care;
     bool is_once = caretaker->once_done != NULL;
 
+    if (care->status == PW_OK && care->is_new_walk)
+        tell_doubt(&care->prune);
+    care->is_new_walk = false;
     if (care->status != PW_OK) {
         pw_log_warning("retention: %s", care->error.message);
         end_walk(caretaker);
@@ -309,8 +333,9 @@ static void on_timer_closed(uv_handle_t *handle)
 static void begin_walk(struct pw_caretaker *caretaker)
 {
     caretaker->is_pruning = true;
-    caretaker->care.prune = (struct pw_prune){
-        .cutoff_ms = pw_clock_wall_ms(caretaker->params.clock) - caretaker->params.retention_ms};
+    caretaker->care.prune = (struct pw_prune){0};
+    caretaker->care.is_new_walk = true;
+    caretaker->care.retention_ms = caretaker->params.retention_ms;
 }
 
 static int64_t least(int64_t a, int64_t b)

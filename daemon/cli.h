@@ -34,6 +34,7 @@ enum cli_option {
     CLI_STATE,
     CLI_HOOK,
     CLI_OVERWRITE,
+    CLI_EXPECT,
     CLI_OPTION_COUNT
 };
 
@@ -91,8 +92,15 @@ int cli_backup(struct cli *cli);
 bool cli_number(const struct cli *cli, enum cli_option option, int64_t min, int64_t none,
                 int64_t *out);
 bool cli_time(const struct cli *cli, const char *text, int64_t *out_ms);
+/* --type as a pattern over the whole type; it must be of some type that there is. */
+bool cli_type_pattern(const struct cli *cli, char *out, size_t size_bytes);
 /* One of words (NULL-terminated); an option that is not given is fine. */
 bool cli_word(const struct cli *cli, enum cli_option option, const char *const *words);
+
+/* Is there a source of the name that --source gives? EX_OK, also where none is given; else says
+ * what there is and gives the exit code: nothing found under a mistyped name would look like all
+ * well. */
+int cli_check_source(struct cli *cli);
 
 /* The machine that text names, by key, instance id or name. 0 with *node_id; else says what it
  * found (to stdout the candidates) and gives the exit code. */
@@ -100,7 +108,17 @@ int cli_find_node(struct cli *cli, const char *text, const char *source, int64_t
 
 /* Is a patchwatchd running on the database? Looked up in /proc/locks, since taking its lock even
  * for an instant could keep a starting one out. */
-enum cli_running { CLI_RUNNING, CLI_STOPPED, CLI_UNKNOWN };
-enum cli_running cli_find_daemon(const char *database, int64_t *pid);
+enum cli_running {
+    CLI_RUNNING,
+    CLI_STOPPED,
+    CLI_UNKNOWN /* from here it could not be seen */
+};
+struct cli_daemon {
+    enum cli_running running;
+    int64_t pid;        /* of whoever holds the lock; 0 = nobody is seen */
+    char program[32];   /* its name; "" = not known */
+    const char *reason; /* CLI_UNKNOWN: why; static text */
+};
+void cli_find_daemon(const char *database, struct cli_daemon *out);
 
 #endif

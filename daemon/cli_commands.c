@@ -41,6 +41,8 @@ const struct cli_option_text cli_option_table[CLI_OPTION_COUNT] = {
                    "only those: pending, delivered, dead, muted, dropped; or all"},
     [CLI_HOOK] = {"hook", "HOOK", NULL, "only to this hook"},
     [CLI_OVERWRITE] = {"overwrite", NULL, NULL, "replace FILE where it exists"},
+    [CLI_EXPECT] = {"expect", "EVENT:HASH", NULL,
+                    "the event must be there with this hash, which an earlier verify printed"},
 };
 
 #define OPTIONS(...)                                                                               \
@@ -70,7 +72,7 @@ static const struct cli_command commands[] = {
     {"backup", "FILE", 1, 1, "a consistent copy of the history, while the daemon runs or not",
      OPTIONS(CLI_OVERWRITE), cli_backup},
     {"verify", "", 0, 0, "check the history: the file, its invariants, the chain of events",
-     no_options, cli_verify},
+     OPTIONS(CLI_EXPECT), cli_verify},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
@@ -181,4 +183,65 @@ int cli_fail_command(const char *name)
     print_commands(stderr);
     (void)fputs("\nTry 'patchwatch --help'.\n", stderr);
     return EX_USAGE;
+}
+
+/* Types of events ---------------------------------------------------------------------------- */
+
+#define TYPE_PREFIX "io.patchwatch."
+enum { TYPES_MAX = 32, TYPE_MAX_BYTES = 32 };
+
+/* The types of the option's words, each in a place of its own. Gives how many. */
+static size_t list_types(char types[TYPES_MAX][TYPE_MAX_BYTES])
+{
+    const char *word = cli_option_table[CLI_TYPE].words;
+    size_t count = 0;
+
+    while (*word != '\0' && count < TYPES_MAX) {
+        size_t len = strcspn(word, " ");
+
+        (void)snprintf(types[count++], TYPE_MAX_BYTES, "%.*s", (int)len, word);
+        word += len + (word[len] == ' ');
+    }
+    return count;
+}
+
+/* The type that is most like what was given, with or without what stands before the point. */
+static const char *nearest_type(const char *given, char types[TYPES_MAX][TYPE_MAX_BYTES],
+                                size_t count)
+{
+    const char *best = NULL;
+    unsigned best_distance = PW_NEAREST_MAX + 1;
+
+    for (size_t i = 0; i < count; i++) {
+        const char *point = strchr(types[i], '.');
+        unsigned distance = pw_edit_distance(given, types[i]);
+
+        if (point != NULL && pw_edit_distance(given, point + 1) < distance)
+            distance = pw_edit_distance(given, point + 1);
+        if (distance < best_distance) {
+            best = types[i];
+            best_distance = distance;
+        }
+    }
+    return best;
+}
+
+bool cli_type_pattern(const struct cli *cli, char *out, size_t size_bytes)
+{
+    const char *given = cli->options[CLI_TYPE], *near;
+    char types[TYPES_MAX][TYPE_MAX_BYTES], shown[64];
+    size_t count = list_types(types);
+
+    if (strncmp(given, TYPE_PREFIX, sizeof TYPE_PREFIX - 1) == 0)
+        given += sizeof TYPE_PREFIX - 1;
+    for (size_t i = 0; i < count; i++) {
+        if (pw_glob_match(given, pw_str_of(types[i])))
+            return (size_t)snprintf(out, size_bytes, TYPE_PREFIX "%s", given) < size_bytes;
+    }
+    near = nearest_type(given, types, count);
+    (void)cli_usage("--type: '%s' is no type of event, nor a pattern of one%s%s%s",
+                    pw_text_printable(shown, sizeof shown, pw_str_of(given)),
+                    near != NULL ? "; do you mean '" : "", near != NULL ? near : "",
+                    near != NULL ? "'?" : "");
+    return false;
 }

@@ -1,5 +1,7 @@
 /* Is a patchwatchd running? The writer holds a lock (flock) on DATABASE.lock; /proc/locks tells who
- * holds which, to anybody, and asking disturbs nobody. */
+ * holds which, to anybody, and asking disturbs nobody. It tells of those processes only that are
+ * visible in our PID namespace, so that seeing nobody there may mean nothing. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +11,7 @@
 
 #include "daemon/cli.h"
 
-/* The name of a process, or "" (gone, or of another namespace). */
+/* The name of a process, or "" (gone, or hidden). */
 static void read_name(int64_t pid, char *out, size_t size_bytes)
 {
     char path[64];
@@ -25,54 +27,92 @@ static void read_name(int64_t pid, char *out, size_t size_bytes)
     (void)fclose(file);
 }
 
-/* "1: FLOCK  ADVISORY  WRITE 12451 fe:00:11149769 0 EOF", proc_locks(5). */
-static bool holds(const char *line, const struct stat *file, int64_t *pid)
+static bool is_daemon(const char *program)
 {
-    char name[32];
+    return strcmp(program, "patchwatchd") == 0;
+}
+
+/* "1: FLOCK  ADVISORY  WRITE 12451 fe:00:11149769 0 EOF", proc_locks(5). */
+static bool holds(const char *line, const struct stat *file, struct cli_daemon *out)
+{
     unsigned major_number, minor_number;
     uintmax_t inode;
 
-    if (sscanf(line, "%*d: FLOCK %*s WRITE %" SCNd64 " %x:%x:%ju", pid, &major_number,
+    if (sscanf(line, "%*d: FLOCK %*s WRITE %" SCNd64 " %x:%x:%ju", &out->pid, &major_number,
                &minor_number, &inode) != 4 ||
         inode != (uintmax_t)file->st_ino)
         return false;
+    read_name(out->pid, out->program, sizeof out->program);
     if (major_number == major(file->st_dev) && minor_number == minor(file->st_dev))
         return true;
     /* On btrfs and overlayfs stat(2) gives another device than the kernel's table. */
-    read_name(*pid, name, sizeof name);
-    return strcmp(name, "patchwatchd") == 0;
+    return is_daemon(out->program);
 }
 
-enum cli_running cli_find_daemon(const char *database, int64_t *pid)
+static bool find_holder(FILE *locks, const struct stat *file, struct cli_daemon *out)
+{
+    char line[256];
+
+    while (fgets(line, sizeof line, locks) != NULL) {
+        if (holds(line, file, out))
+            return true;
+    }
+    out->pid = 0;
+    out->program[0] = '\0';
+    return false;
+}
+
+/* Whether every process of this kernel shows in our /proc: the first PID namespace has this number
+ * in all kernels (PROC_PID_INIT_INO). */
+static bool sees_all(void)
+{
+    struct stat info;
+
+    return stat("/proc/self/ns/pid", &info) == 0 && info.st_ino == UINT32_C(0xEFFFFFFC);
+}
+
+/* The lock file is there and nobody is seen to hold it. A daemon that ended well left a mark in it
+ * (lib/store/db.c) and empties it while it runs; its size may be seen by whoever may not read it.
+ */
+static void judge_unheld(const struct stat *file, struct cli_daemon *out)
+{
+    out->running = CLI_STOPPED;
+    if (file->st_size > 0 || sees_all())
+        return;
+    out->running = CLI_UNKNOWN;
+    out->reason = "it did not say that it ended, and processes outside of this container do not "
+                  "show";
+}
+
+void cli_find_daemon(const char *database, struct cli_daemon *out)
 {
     char *real_path = realpath(database, NULL), *name = NULL;
-    enum cli_running found = CLI_UNKNOWN;
     struct stat file;
-    char line[256];
     FILE *locks = NULL;
 
-    *pid = 0;
+    *out = (struct cli_daemon){.running = CLI_UNKNOWN, .reason = "its lock file cannot be seen"};
     if (real_path == NULL || asprintf(&name, "%s.lock", real_path) < 0) {
         name = NULL;
         goto out;
     }
     if (stat(name, &file) != 0) {
-        found = CLI_STOPPED; /* it makes the file before anything else */
+        if (errno == ENOENT)
+            out->running = CLI_STOPPED; /* it makes the file before anything else */
         goto out;
     }
     locks = fopen("/proc/locks", "re");
-    if (locks == NULL)
+    if (locks == NULL) {
+        out->reason = "/proc/locks does not tell";
         goto out;
-    found = CLI_STOPPED;
-    while (found == CLI_STOPPED && fgets(line, sizeof line, locks) != NULL) {
-        if (holds(line, &file, pid))
-            found = CLI_RUNNING;
     }
+    if (!find_holder(locks, &file, out))
+        judge_unheld(&file, out);
+    else if (out->program[0] == '\0' || is_daemon(out->program))
+        out->running = CLI_RUNNING;
+    else
+        out->running = CLI_STOPPED;
     (void)fclose(locks);
-    if (found != CLI_RUNNING)
-        *pid = 0;
 out:
     free(name);
     free(real_path);
-    return found;
 }

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 
 #include "base/clock.h"
@@ -9,7 +10,6 @@
 #include "daemon/cli.h"
 #include "daemon/cli_output.h"
 
-#define TYPE_PREFIX "io.patchwatch."
 enum { LOOK_AGAIN_MS = 500, SHOWN_SWEEPS = 20 };
 
 #define COUNT(columns) (sizeof(columns) / sizeof *(columns))
@@ -101,6 +101,23 @@ static enum pw_status print_lines(struct cli *cli, const struct pw_event_filter 
     return status;
 }
 
+/* A restore puts another file in the place of the one that is open, where nothing ever comes again.
+ * PW_EIO where that is so. */
+static enum pw_status check_file(struct cli *cli, const struct stat *opened)
+{
+    int has_moved = 0;
+    struct stat now;
+
+    /* The open file is held by SQLite: its number is not given to another one meanwhile. */
+    (void)sqlite3_file_control(pw_db_handle(cli->db), "main", SQLITE_FCNTL_HAS_MOVED, &has_moved);
+    if (has_moved == 0 && stat(cli->database, &now) == 0 && now.st_dev == opened->st_dev &&
+        now.st_ino == opened->st_ino)
+        return PW_OK;
+    return pw_fail(&cli->err, PW_EIO,
+                   "the database %s was removed or replaced while it was followed; start again",
+                   cli->database);
+}
+
 /* What there is now, and where to go on: in one transaction, so that nothing falls between. */
 static enum pw_status print_news(struct cli *cli, struct pw_event_filter *filter)
 {
@@ -109,6 +126,11 @@ static enum pw_status print_news(struct cli *cli, struct pw_event_filter *filter
 
     if (status == PW_OK)
         status = pw_query_last_event(cli->db, &last, &cli->err);
+    if (status == PW_OK && last < filter->after)
+        status = pw_fail(&cli->err, PW_EIO,
+                         "the events of %s went back from %" PRId64 " to %" PRId64
+                         " (was a backup restored?); start again",
+                         cli->database, filter->after, last);
     if (status == PW_OK && last > filter->after)
         status = print_lines(cli, filter);
     pw_query_end(cli->db);
@@ -119,25 +141,20 @@ static enum pw_status print_news(struct cli *cli, struct pw_event_filter *filter
 
 static enum pw_status follow(struct cli *cli, struct pw_event_filter *filter)
 {
+    struct stat opened;
     enum pw_status status;
 
+    if (stat(cli->database, &opened) != 0)
+        opened = (struct stat){.st_ino = 0}; /* then it is not what is open */
     do {
-        status = print_news(cli, filter);
+        status = check_file(cli, &opened);
+        if (status == PW_OK)
+            status = print_news(cli, filter);
         if (filter->after < 0)
             filter->after = 0; /* no event at all yet: the next one is news */
     } while (status == PW_OK && fflush(stdout) == 0 && !cli->has_failed &&
              cli_is_read(LOOK_AGAIN_MS));
     return status;
-}
-
-/* The whole type as a pattern. false: no room. */
-static bool type_pattern(const struct cli *cli, char *out, size_t size_bytes)
-{
-    const char *given = cli->options[CLI_TYPE];
-    bool is_whole = strncmp(given, TYPE_PREFIX, sizeof TYPE_PREFIX - 1) == 0;
-
-    return (size_t)snprintf(out, size_bytes, "%s%s", is_whole ? "" : TYPE_PREFIX, given) <
-           size_bytes;
 }
 
 int cli_events(struct cli *cli)
@@ -155,8 +172,8 @@ int cli_events(struct cli *cli)
         filter.since_ms = PW_TIME_NONE;
     }
     if (cli->options[CLI_TYPE] != NULL) {
-        if (!type_pattern(cli, type, sizeof type))
-            return cli_usage("--type: too long");
+        if (!cli_type_pattern(cli, type, sizeof type))
+            return EX_USAGE;
         filter.type = type;
     }
     if (cli->options[CLI_NODE] != NULL) {
@@ -192,10 +209,14 @@ int cli_sweeps(struct cli *cli)
     struct pw_rows rows;
     int64_t limit;
     size_t count = 0;
+    int code;
     enum pw_status status;
 
     if (!cli_number(cli, CLI_LIMIT, 0, SHOWN_SWEEPS, &limit))
         return EX_USAGE;
+    code = cli_check_source(cli);
+    if (code != EX_OK)
+        return code;
     status = pw_query_sweeps(cli->db, cli->options[CLI_SOURCE], limit > 0 ? limit : -1, &rows,
                              &cli->err);
     if (status != PW_OK)
@@ -234,7 +255,8 @@ static enum pw_status ask(struct cli *cli, const char *state, int64_t since_ms, 
                      : PW_OK;
 }
 
-static enum pw_status print_deliveries(struct cli *cli, int64_t since_ms, struct pw_table *table)
+static enum pw_status print_deliveries(struct cli *cli, int64_t since_ms, struct pw_table *table,
+                                       size_t *count)
 {
     const char *state = cli->options[CLI_STATE];
     struct pw_rows rows;
@@ -249,6 +271,7 @@ static enum pw_status print_deliveries(struct cli *cli, int64_t since_ms, struct
             break;
         while (status == PW_OK && (status = pw_rows_next(&rows, &row, &cli->err)) == PW_OK && row &&
                !ferror(stdout)) {
+            (*count)++;
             if (table != NULL) {
                 status =
                     cli_table_row(cli, table, delivery_columns, COUNT(delivery_columns), &rows);
@@ -262,6 +285,23 @@ static enum pw_status print_deliveries(struct cli *cli, int64_t since_ms, struct
     return status;
 }
 
+/* An empty answer about a mistyped hook would look like "all was told". */
+static enum pw_status note_hook(struct cli *cli)
+{
+    const char *hook = cli->options[CLI_HOOK];
+    bool is_known = true;
+    struct cli_text hold;
+    enum pw_status status =
+        hook != NULL ? pw_query_is_hook_known(cli->db, hook, &is_known, &cli->err) : PW_OK;
+
+    if (!is_known) {
+        (void)fprintf(stderr, "patchwatch: no delivery ever named a hook '%s'\n",
+                      cli_printable(&hold, pw_str_of(hook)));
+        cli_text_free(&hold);
+    }
+    return status;
+}
+
 int cli_deliveries(struct cli *cli)
 {
     static const char *const states[] = {"pending", "delivered", "dead", "muted",
@@ -271,6 +311,7 @@ int cli_deliveries(struct cli *cli)
     int64_t since_ms = cli->now_ms - PW_DAY_MS;
     struct pw_table_column titles[CLI_COLUMNS_MAX];
     struct pw_table *table;
+    size_t count = 0;
     enum pw_status status = pw_query_begin(cli->db, &cli->err);
 
     if (status != PW_OK)
@@ -288,18 +329,25 @@ int cli_deliveries(struct cli *cli)
         pw_json_object_begin(&cli->json);
         pw_json_key(&cli->json, "deliveries");
         pw_json_array_begin(&cli->json);
-        status = print_deliveries(cli, since_ms, NULL);
+        status = print_deliveries(cli, since_ms, NULL, &count);
         pw_json_array_end(&cli->json);
         pw_json_object_end(&cli->json);
         (void)cli_json_line(cli);
+        if (status == PW_OK && count == 0)
+            status = note_hook(cli);
         return status == PW_OK ? EX_OK : cli_fail(cli, status);
     }
     table = cli_table_begin(cli, delivery_columns, COUNT(delivery_columns), 0, titles);
     if (table == NULL)
         return cli_fail(cli, pw_fail_nomem(&cli->err));
-    status = print_deliveries(cli, since_ms, table);
-    if (status == PW_OK && pw_table_rows(table) == 0)
-        (void)puts(is_owed ? "nothing waits, nothing was given up" : "no deliveries");
+    status = print_deliveries(cli, since_ms, table, &count);
+    if (status == PW_OK && count == 0) {
+        (void)puts(!is_owed          ? "no deliveries"
+                   : state == NULL   ? "nothing waits, nothing was given up"
+                   : state[0] == 'd' ? "nothing was given up"
+                                     : "nothing waits");
+        status = note_hook(cli);
+    }
     if (pw_table_end(table) != PW_OK && status == PW_OK)
         status = pw_fail_nomem(&cli->err);
     return status == PW_OK ? EX_OK : cli_fail(cli, status);

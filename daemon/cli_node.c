@@ -266,6 +266,9 @@ int cli_node(struct cli *cli)
 
     if (!cli_number(cli, CLI_LIMIT, 0, cli_is_json(cli) ? 0 : SHOWN_LINES, &limit))
         return EX_USAGE;
+    code = cli_check_source(cli);
+    if (code != EX_OK)
+        return code;
     status = pw_query_begin(cli->db, &cli->err);
     if (status != PW_OK)
         return cli_fail(cli, status);

@@ -8,26 +8,28 @@
 #include "base/when.h"
 #include "daemon/cli.h"
 #include "daemon/cli_output.h"
+#include "store/horizon.h"
 
+/* Half a key is of no use, and a name finds the machine too: KEY goes before the counts do. */
 static const struct cli_column now_columns[] = {
     {"STATUS", "status", CLI_STATUS_OF, 0}, {"NAME", "name", CLI_NAME, 0},
-    {"SINCE", "status_since", CLI_AGO, 2},  {"CRIT", "critical", CLI_NUMBER, 3},
-    {"HIGH", "high", CLI_NUMBER, 3},        {"ALL", "non_compliant_count", CLI_NUMBER, 4},
+    {"SINCE", "status_since", CLI_AGO, 2},  {"CRIT", "critical", CLI_NUMBER, 1},
+    {"HIGH", "high", CLI_NUMBER, 1},        {"ALL", "non_compliant_count", CLI_NUMBER, 4},
     {"REGION", "region", CLI_TEXT, 5},      {"SOURCE", "source", CLI_TEXT, 6},
-    {"KEY", "node_key", CLI_TEXT, 1},       {"SEEN", "last_seen_at", CLI_AGO, 7},
+    {"KEY", "node_key", CLI_TEXT, 3},       {"SEEN", "last_seen_at", CLI_AGO, 7},
     {"GROUP", "group_name", CLI_TEXT, 8},
 };
 
 static const struct cli_column then_columns[] = {
     {"STATUS", "status", CLI_STATUS_OF, 0},
     {"NAME", "name", CLI_NAME, 0},
-    {"CRIT", "critical", CLI_NUMBER, 3},
-    {"HIGH", "high", CLI_NUMBER, 3},
+    {"CRIT", "critical", CLI_NUMBER, 1},
+    {"HIGH", "high", CLI_NUMBER, 1},
     {"ALL", "non_compliant_count", CLI_NUMBER, 4},
     {"REPORT", "report_time", CLI_TIME, 2},
     {"REGION", "region", CLI_TEXT, 5},
     {"SOURCE", "source", CLI_TEXT, 6},
-    {"KEY", "node_key", CLI_TEXT, 1},
+    {"KEY", "node_key", CLI_TEXT, 3},
 };
 
 #define COUNT(columns) (sizeof(columns) / sizeof *(columns))
@@ -135,10 +137,14 @@ int cli_nodes(struct cli *cli)
     struct pw_node_filter filter = filter_of(cli);
     struct totals totals = {{0}};
     struct pw_rows rows;
+    int code;
     enum pw_status status;
 
     if (!cli_word(cli, CLI_STATUS, statuses))
         return EX_USAGE;
+    code = cli_check_source(cli);
+    if (code != EX_OK)
+        return code;
     status = pw_query_nodes(cli->db, &filter, &rows, &cli->err);
     if (status != PW_OK)
         return cli_fail(cli, status);
@@ -155,29 +161,46 @@ int cli_nodes(struct cli *cli)
     return status == PW_OK ? EX_OK : cli_fail(cli, status);
 }
 
-/* What the versions cannot tell: before the first sweep nobody looked, and the future is open. */
-static enum pw_status warn(struct cli *cli, int64_t at_ms)
+/* The second that follows: what is printed can be given back, and is not refused then. */
+static const char *next_second(char out[PW_WHEN_SIZE], int64_t unix_ms)
+{
+    return pw_when_text(out, unix_ms + 999);
+}
+
+/* What the versions cannot tell: before the first sweep nobody looked, what retention took is gone,
+ * and the future is open. The first two would look like a fleet without a problem: false. */
+static bool can_tell(struct cli *cli, int64_t at_ms, enum pw_status *status)
 {
     struct pw_rows rows;
     bool row = false;
-    int64_t first_ms = PW_TIME_NONE;
+    int64_t first_ms = PW_TIME_NONE, kept_ms = PW_TIME_NONE;
     char text[PW_WHEN_SIZE];
-    enum pw_status status = pw_query_span(cli->db, &rows, &cli->err);
 
-    if (status == PW_OK)
-        status = pw_rows_next(&rows, &row, &cli->err);
-    if (status != PW_OK)
-        return status;
-    if (row) {
+    *status = pw_query_span(cli->db, &rows, &cli->err);
+    if (*status == PW_OK)
+        *status = pw_rows_next(&rows, &row, &cli->err);
+    if (*status == PW_OK && row) {
         first_ms = pw_rows_int(&rows, "first_seen_at", PW_TIME_NONE);
         pw_rows_stop(&rows);
     }
-    if (at_ms > cli->now_ms)
+    if (*status == PW_OK)
+        *status = pw_store_horizon(cli->db, &kept_ms, &cli->err);
+    if (*status != PW_OK)
+        return false;
+    if (at_ms > cli->now_ms) {
         (void)fputs("patchwatch: that is in the future; this is what is known now\n", stderr);
-    else if (first_ms != PW_TIME_NONE && at_ms < first_ms)
-        (void)fprintf(stderr, "patchwatch: the history begins at %s\n",
-                      pw_when_text(text, first_ms));
-    return PW_OK;
+    } else if (kept_ms != PW_TIME_NONE && at_ms < kept_ms) {
+        (void)fprintf(stderr,
+                      "patchwatch: retention has removed what was known before %s: the fleet of "
+                      "that time cannot be told\n",
+                      next_second(text, kept_ms));
+        return false;
+    } else if (first_ms != PW_TIME_NONE && at_ms < first_ms) {
+        (void)fprintf(stderr, "patchwatch: the history begins at %s; nothing is known of before\n",
+                      next_second(text, first_ms));
+        return false;
+    }
+    return true;
 }
 
 int cli_at(struct cli *cli)
@@ -187,11 +210,17 @@ int cli_at(struct cli *cli)
     char text[PW_WHEN_SIZE], when[PW_WHEN_SIZE + 8];
     struct pw_rows rows;
     int64_t at_ms;
+    int code;
     enum pw_status status;
 
     if (!cli_word(cli, CLI_STATUS, statuses) || !cli_time(cli, cli->operands[0], &at_ms))
         return EX_USAGE;
-    status = warn(cli, at_ms);
+    code = cli_check_source(cli);
+    if (code != EX_OK)
+        return code;
+    status = pw_query_begin(cli->db, &cli->err);
+    if (status == PW_OK && !can_tell(cli, at_ms, &status) && status == PW_OK)
+        return CLI_EXIT_WRONG;
     if (status == PW_OK)
         status = pw_query_at(cli->db, at_ms, &filter, &rows, &cli->err);
     if (status != PW_OK)

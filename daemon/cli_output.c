@@ -23,7 +23,7 @@ static bool ends_with(const char *name, const char *end)
     return len >= end_len && strcmp(name + len - end_len, end) == 0;
 }
 
-static bool is_time(const char *name)
+bool cli_json_is_time(const char *name)
 {
     return strcmp(name, "at") == 0 || ends_with(name, "_at") || ends_with(name, "_since") ||
            strcmp(name, "report_time") == 0 || strcmp(name, "valid_from") == 0 ||
@@ -44,6 +44,26 @@ void cli_json_time(struct cli *cli, const char *key, int64_t unix_ms)
     pw_json_text(&cli->json, unix_ms == PW_TIME_NONE ? NULL : pw_iso8601(text, unix_ms));
 }
 
+/* SQLite takes any bytes for text, those of a string in JSON too: what is no UTF-8 becomes U+FFFD,
+ * as everywhere else. */
+static void add_raw(struct pw_json *json, struct pw_str text)
+{
+    size_t start = 0;
+
+    pw_json_raw(json, (struct pw_str){text.data, 0});
+    for (size_t i = 0; i < text.len;) {
+        size_t n = pw_utf8_length(text.data + i, text.len - i);
+
+        i += n;
+        if (n > 0)
+            continue;
+        (void)pw_buffer_append(json->out, text.data + start, i - start);
+        (void)pw_buffer_append_text(json->out, "\xEF\xBF\xBD");
+        start = ++i;
+    }
+    (void)pw_buffer_append(json->out, text.data + start, text.len - start);
+}
+
 void cli_json_members(struct cli *cli, const struct pw_rows *rows)
 {
     struct pw_json *json = &cli->json;
@@ -52,7 +72,7 @@ void cli_json_members(struct cli *cli, const struct pw_rows *rows)
         const char *name = pw_rows_name(rows, i);
         int type = sqlite3_column_type(rows->statement, i);
 
-        if (is_time(name)) {
+        if (cli_json_is_time(name)) {
             cli_json_time(cli, name, pw_db_column_int_or(rows->statement, i, PW_TIME_NONE));
             continue;
         }
@@ -64,7 +84,7 @@ void cli_json_members(struct cli *cli, const struct pw_rows *rows)
         else if (type == SQLITE_INTEGER)
             pw_json_int(json, sqlite3_column_int64(rows->statement, i));
         else if (strcmp(name, "cloudevent") == 0) /* json() made it */
-            pw_json_raw(json, pw_db_column_str(rows->statement, i));
+            add_raw(json, pw_db_column_str(rows->statement, i));
         else
             pw_json_str(json, pw_db_column_str(rows->statement, i));
     }

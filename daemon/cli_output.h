@@ -14,6 +14,7 @@ void cli_json_row(struct cli *cli, const struct pw_rows *rows);
 /* The members alone, for an object that has more of them. */
 void cli_json_members(struct cli *cli, const struct pw_rows *rows);
 void cli_json_time(struct cli *cli, const char *key, int64_t unix_ms);
+bool cli_json_is_time(const char *name);
 /* Sends what was written so far to stdout. */
 void cli_json_flush(struct cli *cli);
 /* "KEY": [every row]. */

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 
 #include "base/clock.h"
+#include "base/nearest.h"
 #include "base/when.h"
 #include "daemon/cli_output.h"
 
@@ -21,6 +23,7 @@ struct source_view {
     const struct pw_source_config *config; /* NULL: not configured, or nothing known of that */
     bool is_gone;                          /* the configuration does not name it */
     bool is_failing, is_stale;
+    bool is_unswept; /* no sweep of it ended, none runs */
     int64_t next_ms; /* PW_TIME_NONE: not known, or not to come */
 };
 
@@ -80,18 +83,29 @@ static struct source_view look_at(const struct cli *cli, const struct pw_rows *r
     view.is_gone = cli->config != NULL && view.config == NULL;
     if (view.is_gone)
         return view;
+    view.is_unswept = view.config != NULL && running_ms == PW_TIME_NONE &&
+                      pw_rows_str(rows, "outcome").data == NULL;
     view.is_failing = pw_rows_int(rows, "failing_told_at", PW_TIME_NONE) != PW_TIME_NONE ||
                       failed >= (view.config != NULL ? view.config->failing_after : FAILING_AFTER);
     if (view.config == NULL || view.config->interval_ms <= 0)
         return view;
     interval_ms = view.config->interval_ms;
-    if (running_ms != PW_TIME_NONE && (started_ms == PW_TIME_NONE || running_ms > started_ms))
+    if (running_ms != PW_TIME_NONE)
         started_ms = running_ms;
     view.is_stale =
         complete_ms != PW_TIME_NONE && cli->now_ms - complete_ms > STALE_INTERVALS * interval_ms;
     if (running != CLI_STOPPED && started_ms != PW_TIME_NONE)
         view.next_ms = started_ms + interval_ms;
     return view;
+}
+
+/* It is watched by nobody, most likely because the daemon was not reloaded. */
+static void note_unswept(struct cli_wrong *wrong, const char *name)
+{
+    cli_wrong_add(wrong,
+                  "source %s is configured and has never been swept; a running daemon learns of "
+                  "it when it is reloaded",
+                  name);
 }
 
 static void note_wrong(const struct cli *cli, const struct pw_rows *rows,
@@ -110,16 +124,17 @@ static void note_wrong(const struct cli *cli, const struct pw_rows *rows,
         cli_wrong_add(wrong, "source %.*s: the last complete sweep ended %s, its interval is %s",
                       PW_STR_ARG(name), pw_when_relative(when, complete_ms, cli->now_ms),
                       pw_when_span(span, view->config->interval_ms));
+    else if (view->is_unswept)
+        note_unswept(wrong, view->config->name);
 }
 
 /* JSON ---------------------------------------------------------------------------------------- */
 
-static void print_json(struct cli *cli, const struct pw_rows *rows, const struct source_view *view)
+/* What the history does not say of a source. */
+static void print_json_view(struct cli *cli, const struct source_view *view)
 {
     struct pw_json *json = &cli->json;
 
-    pw_json_object_begin(json);
-    cli_json_members(cli, rows);
     pw_json_key(json, "configured");
     if (cli->config == NULL)
         pw_json_null(json);
@@ -135,7 +150,37 @@ static void print_json(struct cli *cli, const struct pw_rows *rows, const struct
     pw_json_bool(json, view->is_failing);
     pw_json_key(json, "stale");
     pw_json_bool(json, view->is_stale);
-    pw_json_object_end(json);
+}
+
+static void print_json(struct cli *cli, const struct pw_rows *rows, const struct source_view *view)
+{
+    pw_json_object_begin(&cli->json);
+    cli_json_members(cli, rows);
+    print_json_view(cli, view);
+    pw_json_object_end(&cli->json);
+}
+
+/* The same members for a source that the history does not know. */
+static void print_json_unswept(struct cli *cli, const struct pw_rows *rows,
+                               const struct pw_source_config *source)
+{
+    struct source_view view = {.config = source, .next_ms = PW_TIME_NONE};
+
+    pw_json_object_begin(&cli->json);
+    for (int i = 0; i < pw_rows_columns(rows); i++) {
+        const char *name = pw_rows_name(rows, i);
+
+        if (cli_json_is_time(name)) {
+            cli_json_time(cli, name, PW_TIME_NONE);
+            continue;
+        }
+        pw_json_key(&cli->json, name);
+        pw_json_text(&cli->json, strcmp(name, "source") == 0     ? source->name
+                                 : strcmp(name, "endpoint") == 0 ? source->endpoint
+                                                                 : NULL);
+    }
+    print_json_view(cli, &view);
+    pw_json_object_end(&cli->json);
 }
 
 /* The table ----------------------------------------------------------------------------------- */
@@ -167,6 +212,8 @@ static void write_note(const struct cli *cli, const struct pw_rows *rows,
     else if (running_ms != PW_TIME_NONE && running == CLI_RUNNING)
         (void)snprintf(out, size_bytes, "sweeping since %s",
                        pw_when_relative(ago, running_ms, cli->now_ms));
+    else if (view->is_unswept)
+        (void)snprintf(out, size_bytes, "never swept");
     else if (pw_rows_int(rows, "empty_sweeps", 0) == 1)
         (void)snprintf(out, size_bytes, "suddenly empty; waits for one more sweep to say so");
     else
@@ -206,37 +253,29 @@ static void print_row(struct cli *cli, struct pw_table *table, const struct pw_r
     (void)pw_table_cell(table, offset.data != NULL ? offset : pw_str_of("not known"),
                         PW_PAINT_NONE);
     (void)pw_table_text(table, note,
-                        view->is_failing || view->is_stale ? PW_PAINT_BAD : PW_PAINT_NONE);
+                        view->is_failing || view->is_stale || view->is_unswept ? PW_PAINT_BAD
+                                                                               : PW_PAINT_NONE);
 }
 
 /* Those that the history does not know yet. */
-static void print_unswept(struct cli *cli, struct pw_table *table, const bool *seen)
+static void print_unswept(struct cli *cli, struct pw_table *table, const struct pw_rows *rows,
+                          const bool *seen, struct cli_wrong *wrong)
 {
     for (size_t i = 0; cli->config != NULL && i < cli->config->source_count; i++) {
         const struct pw_source_config *source = &cli->config->sources[i];
 
         if (seen[i])
             continue;
+        note_unswept(wrong, source->name);
         if (table != NULL) {
             (void)pw_table_text(table, source->name, PW_PAINT_NONE);
             (void)pw_table_text(table, "none yet", PW_PAINT_NONE);
             for (size_t column = 2; column + 1 < sizeof titles / sizeof *titles; column++)
                 (void)pw_table_text(table, "-", PW_PAINT_NONE);
-            (void)pw_table_text(table, "never swept", PW_PAINT_WARN);
-            continue;
+            (void)pw_table_text(table, "never swept", PW_PAINT_BAD);
+        } else {
+            print_json_unswept(cli, rows, source);
         }
-        pw_json_object_begin(&cli->json);
-        pw_json_key(&cli->json, "source");
-        pw_json_text(&cli->json, source->name);
-        pw_json_key(&cli->json, "endpoint");
-        pw_json_text(&cli->json, source->endpoint);
-        pw_json_key(&cli->json, "outcome");
-        pw_json_null(&cli->json);
-        pw_json_key(&cli->json, "configured");
-        pw_json_bool(&cli->json, true);
-        pw_json_key(&cli->json, "interval_ms");
-        pw_json_int(&cli->json, source->interval_ms);
-        pw_json_object_end(&cli->json);
     }
 }
 
@@ -273,7 +312,7 @@ enum pw_status cli_print_sources(struct cli *cli, enum cli_running running, stru
         else
             print_json(cli, &rows, &view);
     }
-    print_unswept(cli, table, seen);
+    print_unswept(cli, table, &rows, seen, wrong);
     if (table == NULL)
         pw_json_array_end(&cli->json);
     else if (pw_table_end(table) != PW_OK && status == PW_OK)
@@ -283,4 +322,74 @@ enum pw_status cli_print_sources(struct cli *cli, enum cli_running running, stru
 out:
     free(seen);
     return status;
+}
+
+/* Names ----------------------------------------------------------------------------------------
+ */
+
+struct names {
+    char **items; /* owned; NULL ends them */
+    size_t count;
+    bool is_short; /* of memory */
+};
+
+static void names_add(struct names *names, struct pw_str name)
+{
+    char **items = realloc(names->items, (names->count + 2) * sizeof *items);
+
+    if (items != NULL)
+        names->items = items;
+    if (items == NULL || (items[names->count] = pw_str_dup(name)) == NULL)
+        names->is_short = true;
+    else
+        items[++names->count] = NULL;
+}
+
+/* Those of the history and those of the configuration. */
+static enum pw_status read_names(struct cli *cli, struct names *names)
+{
+    struct pw_rows rows;
+    bool row = true;
+    enum pw_status status = pw_query_sources(cli->db, &rows, &cli->err);
+
+    while (status == PW_OK && (status = pw_rows_next(&rows, &row, &cli->err)) == PW_OK && row)
+        names_add(names, pw_rows_str(&rows, "source"));
+    for (size_t i = 0; cli->config != NULL && i < cli->config->source_count; i++)
+        names_add(names, pw_str_of(cli->config->sources[i].name));
+    return status == PW_OK && names->is_short ? pw_fail_nomem(&cli->err) : status;
+}
+
+int cli_check_source(struct cli *cli)
+{
+    const char *given = cli->options[CLI_SOURCE], *near;
+    struct names names = {NULL, 0, false};
+    struct cli_text hold[2];
+    int code = EX_OK;
+    enum pw_status status = given != NULL ? read_names(cli, &names) : PW_OK;
+
+    if (status != PW_OK) {
+        code = cli_fail(cli, status);
+    } else if (given != NULL) {
+        size_t i = 0;
+
+        while (i < names.count && strcmp(names.items[i], given) != 0)
+            i++;
+        if (i == names.count) {
+            near = names.count > 0 ? pw_nearest(given, (const char *const *)names.items) : NULL;
+            if (near == NULL && names.count > 0)
+                near = names.items[0]; /* at least one that there is */
+            code = cli_usage("--source: there is no source '%s'%s%s%s",
+                             cli_printable(&hold[0], pw_str_of(given)),
+                             near != NULL ? "; do you mean '" : "",
+                             near != NULL ? cli_printable(&hold[1], pw_str_of(near)) : "",
+                             near != NULL ? "'?" : "");
+            cli_text_free(&hold[0]);
+            if (near != NULL)
+                cli_text_free(&hold[1]);
+        }
+    }
+    for (size_t i = 0; i < names.count; i++)
+        free(names.items[i]);
+    free(names.items);
+    return code;
 }

@@ -24,7 +24,7 @@ static const struct cli_column problem_columns[] = {
     {"ALL", "non_compliant_count", CLI_NUMBER, 3},
     {"REGION", "region", CLI_TEXT, 2},
     {"SOURCE", "source", CLI_TEXT, 4},
-    {"KEY", "node_key", CLI_TEXT, 1},
+    {"KEY", "node_key", CLI_TEXT, 5},
 };
 
 static const struct cli_column backlog_columns[] = {
@@ -47,17 +47,32 @@ static bool is_text(const struct state *state)
 
 /* The daemon ---------------------------------------------------------------------------------- */
 
+/* Who stands in the daemon's place is named: it cannot start as long as that runs. */
+static void note_daemon(struct state *state, const struct cli_daemon *daemon)
+{
+    if (daemon->running == CLI_STOPPED && daemon->pid > 0)
+        cli_wrong_add(&state->wrong,
+                      "patchwatchd is not running, and another program (%s, pid %" PRId64
+                      ") holds its lock",
+                      daemon->program, daemon->pid);
+    else if (daemon->running == CLI_STOPPED)
+        cli_wrong_add(&state->wrong, "patchwatchd is not running");
+}
+
 static enum cli_running print_daemon(struct state *state)
 {
     static const char *const names[] = {
         [CLI_RUNNING] = "running", [CLI_STOPPED] = "stopped", [CLI_UNKNOWN] = "unknown"};
     struct cli *cli = state->cli;
     struct cli_text hold;
+    struct cli_daemon daemon;
+    enum cli_running running;
     int64_t pid;
-    enum cli_running running = cli_find_daemon(cli->database, &pid);
 
-    if (running == CLI_STOPPED)
-        cli_wrong_add(&state->wrong, "patchwatchd is not running");
+    cli_find_daemon(cli->database, &daemon);
+    running = daemon.running;
+    pid = running == CLI_RUNNING ? daemon.pid : 0;
+    note_daemon(state, &daemon);
     if (!is_text(state)) {
         pw_json_key(&cli->json, "daemon");
         pw_json_object_begin(&cli->json);
@@ -79,7 +94,7 @@ static enum cli_running print_daemon(struct state *state)
     else if (running == CLI_STOPPED)
         cli_print(cli, PW_PAINT_BAD, "IS NOT RUNNING");
     else
-        cli_print(cli, PW_PAINT_WARN, "may be running or not: /proc/locks does not tell");
+        cli_print(cli, PW_PAINT_WARN, "may be running or not: %s", daemon.reason);
     if (pid > 0)
         (void)printf(" (pid %" PRId64 ")", pid);
     (void)printf(" on %s\n\n", cli_printable(&hold, pw_str_of(cli->database)));
@@ -270,6 +285,13 @@ static enum pw_status print_told(struct state *state)
                   state->dead);
     else if (state->pending > 0)
         cli_print(cli, PW_PAINT_WARN, "Not yet");
+    else if (nobody > 0 && nobody == changes)
+        cli_print(cli, PW_PAINT_WARN, "Nobody was: no rule names %s of the last 24h",
+                  changes == 1 ? "the one change" : "any of the changes");
+    else if (nobody > 0)
+        cli_print(cli, PW_PAINT_WARN,
+                  "Not of everything: no rule names %" PRId64 " of the changes of the last 24h",
+                  nobody);
     else
         cli_print(cli, PW_PAINT_GOOD, "Yes, nobody is owed anything");
     if (state->pending > 0)

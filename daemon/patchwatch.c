@@ -133,6 +133,12 @@ static bool read_options(struct cli *cli, int argc, char **argv, const char *how
             (void)fputs("Try 'patchwatch --help'.\n", stderr);
             return false;
         }
+        if (optarg != NULL && optarg[0] == '\0') {
+            /* An unset variable of a script, most likely: no filter would be the wrong answer. */
+            (void)cli_usage("--%s: its value is empty",
+                            cli_option_table[option - OPTION_BASE].name);
+            return false;
+        }
         cli->options[option - OPTION_BASE] = optarg != NULL ? optarg : "";
     }
     return true;
@@ -202,6 +208,12 @@ static const struct cli_command *read_command_line(struct cli *cli, int argc, ch
     } else if (cli->options[CLI_CONFIG] != NULL && cli->options[CLI_DATABASE] != NULL) {
         *code = cli_usage("--config or --database, not both");
         return NULL;
+    }
+    for (int i = 0; i < cli->operand_count; i++) {
+        if (cli->operands[i][0] == '\0') {
+            *code = cli_usage("%s: %s is empty", command->name, command->arguments);
+            return NULL;
+        }
     }
     return command;
 }

@@ -5,7 +5,7 @@ _patchwatch() {
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-        --config | --database | --hook | --limit | --match | --node | --region | --scene | --since | --source | --state | --status | --type) ((i++)) ;;
+        --config | --database | --expect | --hook | --limit | --match | --node | --region | --scene | --since | --source | --state | --status | --type) ((i++)) ;;
         -*) ;;
         *)
             command=${COMP_WORDS[i]}
@@ -35,7 +35,7 @@ _patchwatch() {
         mapfile -t COMPREPLY < <(compgen -W "pending delivered dead muted dropped all" -- "$current")
         return
         ;;
-    --source | --region | --match | --limit | --since | --node | --hook) return ;;
+    --source | --region | --match | --limit | --since | --node | --hook | --expect) return ;;
     esac
 
     if [[ -z $command && $current != -* ]]; then
@@ -51,6 +51,7 @@ _patchwatch() {
     at) options+=" --source --status --region --scene --match" ;;
     deliveries) options+=" --state --hook --since" ;;
     backup) options+=" --overwrite" ;;
+    verify) options+=" --expect" ;;
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")

@@ -43,12 +43,26 @@ static size_t code_width(uint32_t code)
     return is_wide(code) ? 2 : 1;
 }
 
-/* Marks and isolates of the writing direction, joiners, tags: what a reader cannot see. */
+/* Marks and isolates of the writing direction, joiners, tags, letters and blanks that show nothing
+ * or look like a space: with them two names that are not the same look alike. The ideographic space
+ * (U+3000) is left: it is wide, and people type it. */
 static bool is_hidden(uint32_t code)
 {
-    return code == 0xAD || code == 0x61C || code == 0x180E || (code >= 0x200B && code <= 0x200F) ||
-           (code >= 0x2028 && code <= 0x202E) || (code >= 0x2060 && code <= 0x206F) ||
-           code == 0xFEFF || (code >= 0xE0000 && code <= 0xE007F);
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {
+        {0xA0, 0xA0},       {0xAD, 0xAD},       {0x34F, 0x34F},   {0x61C, 0x61C},
+        {0x115F, 0x1160},   {0x1680, 0x1680},   {0x17B4, 0x17B5}, {0x180B, 0x180F},
+        {0x2000, 0x200F},   {0x2028, 0x202F},   {0x205F, 0x206F}, {0x2800, 0x2800},
+        {0x3164, 0x3164},   {0xFEFF, 0xFEFF},   {0xFFA0, 0xFFA0}, {0xFFF9, 0xFFFB},
+        {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF},
+    };
+
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+        if (code >= ranges[i].first && code <= ranges[i].last)
+            return true;
+    }
+    return false;
 }
 
 size_t pw_display_width(struct pw_str text)

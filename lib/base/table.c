@@ -112,13 +112,30 @@ static void print_spaces(FILE *out, size_t count)
         (void)fputc(' ', out);
 }
 
+/* Bytes of what must not be torn: a character, or an escape (base/display.h), whose beginning would
+ * read as another one. */
+static size_t unit_length(const char *text)
+{
+    size_t n;
+
+    if (text[0] == '\\' && text[1] == 'x' && strspn(text + 2, "0123456789ABCDEF") >= 2)
+        return 4;
+    if (text[0] == '\\' && text[1] == 'u' && text[2] == '{') {
+        n = 3 + strspn(text + 3, "0123456789ABCDEF");
+        if (text[n] == '}')
+            return n + 1;
+    }
+    n = pw_utf8_length(text, strlen(text));
+    return n > 0 ? n : 1;
+}
+
 /* Prints as much of text as fits into width columns, "…" last where it is cut. Gives its width. */
 static size_t print_cut(FILE *out, const char *text, size_t width)
 {
     size_t used = 0;
 
     while (*text != '\0') {
-        size_t n = pw_utf8_length(text, strlen(text));
+        size_t n = unit_length(text);
         size_t columns = pw_display_width((struct pw_str){text, n});
 
         if (used + columns + 1 > width) {

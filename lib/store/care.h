@@ -36,13 +36,24 @@ enum pw_prune_stage {
     PW_PRUNE_DONE
 };
 
-/* One walk through the database. Begin with {.cutoff_ms = …}. */
+/* One walk through the database: what ended or was recorded before cutoff_ms goes. */
 struct pw_prune {
     int64_t cutoff_ms;
+    int64_t doubted_since_ms; /* PW_TIME_NONE, or the sweep that retention counted from */
     enum pw_prune_stage stage;
     int64_t cursor;                                            /* within the stage */
     int64_t reports, events, deliveries, sweeps, nodes, pages; /* that are gone */
 };
+
+/* Begins a walk: sets the cutoff, retention_ms before now. A clock that was set wrong must not take
+ * the history: now is trusted only once some sweeps agree with it. Let T be the start of a source's
+ * sweep before its last three (of the source whose is the latest; where none has as many sweeps, of
+ * the oldest one). Where T is more than PW_PRUNE_DOUBT_MS before now, retention counts from T, and
+ * doubted_since_ms is T. PW_TIME_NONE in doubted_since_ms: now is trusted. */
+enum { PW_PRUNE_DOUBT_MS = 7 * 24 * 60 * 60 * 1000 };
+PW_MUST_CHECK enum pw_status pw_prune_begin(struct pw_db *db, struct pw_prune *prune,
+                                            int64_t retention_ms, int64_t now_ms,
+                                            struct pw_error *err);
 
 /* One step: one transaction of a few hundred rows. Never touches what is current, nor an event of
  * which a delivery is pending or dead. On error that step changed nothing. */

@@ -5,19 +5,35 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 static const char end_sql[] =
     "SELECT q.last, e.chain_hash, a.hash"
     "  FROM (SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0) AS last)"
-    "    AS q LEFT JOIN event AS e ON e.event_id = q.last"
+    "    AS q LEFT JOIN event AS e ON e.event_id ="
+    "    (SELECT l.event_id FROM event AS l WHERE l.event_id <= q.last"
+    "      ORDER BY l.event_id DESC LIMIT 1)"
     "  LEFT JOIN chain_anchor AS a ON a.event_id = q.last";
 static const char anchor_sql[] =
     "SELECT event_id, hash, pruned_at FROM chain_anchor ORDER BY event_id DESC LIMIT 1";
+static const char kept_sql[] = "SELECT max(kept_from) FROM chain_anchor";
 static const char drop_anchor_sql[] = "DELETE FROM chain_anchor";
 static const char put_anchor_sql[] =
-    "INSERT INTO chain_anchor (event_id, hash, pruned_at) VALUES (?1, ?2, ?3)";
+    "INSERT INTO chain_anchor (event_id, hash, pruned_at, kept_from) VALUES (?1, ?2, ?3, ?4)";
 static const char next_sql[] =
     "SELECT " PW_CHAIN_COLUMNS " FROM event WHERE event_id > ?1 ORDER BY event_id LIMIT 1";
 static const char put_sql[] = "UPDATE event SET chain_hash = ?2 WHERE event_id = ?1";
+/* Where the rows that are there began above 1, what was before them is gone for good. */
+static const char start_anchor_sql[] =
+    "INSERT INTO chain_anchor (event_id, hash, pruned_at, kept_from)"
+    " SELECT f.before, zeroblob(32), ?1, 0 FROM"
+    " (SELECT coalesce((SELECT min(event_id) FROM event) - 1,"
+    "                  (SELECT max(seq) FROM sqlite_sequence WHERE name = 'event')) AS before) AS f"
+    " WHERE f.before > 0";
+static const char start_sql[] =
+    "INSERT INTO chain_start (event_id, sweep_id, migrated_at)"
+    " SELECT q.seq, (SELECT coalesce(max(sweep_id), 0) FROM sweep), ?1 FROM sqlite_sequence AS q"
+    "  WHERE q.name = 'event' AND q.seq > 0";
 
 /* Encoding ------------------------------------------------------------------------------------ */
 
@@ -123,7 +139,8 @@ enum pw_status pw_chain_end(struct pw_db *db, struct pw_chain_link *out, struct 
     status = pw_db_step(db, statement, &row, err);
     if (status == PW_OK && row) {
         out->event_id = sqlite3_column_int64(statement, 0);
-        /* A row without a hash was put there by somebody else; verify names it, we go on. */
+        /* A row without a hash was put there by somebody else, and one that should follow it may be
+         * gone; verify names them, we go on. */
         if (!pw_chain_hash_read(statement, 1, out->hash))
             (void)pw_chain_hash_read(statement, 2, out->hash);
     }
@@ -153,11 +170,20 @@ enum pw_status pw_chain_anchor(struct pw_db *db, struct pw_chain_link *out, int6
 }
 
 enum pw_status pw_chain_set_anchor(struct pw_db *db, const struct pw_chain_link *link,
-                                   int64_t now_ms, struct pw_error *err)
+                                   int64_t kept_from_ms, int64_t now_ms, struct pw_error *err)
 {
     sqlite3_stmt *statement;
-    enum pw_status status = pw_db_prepare(db, drop_anchor_sql, &statement, err);
+    enum pw_status status = pw_db_prepare(db, kept_sql, &statement, err);
+    bool row;
 
+    if (status != PW_OK)
+        return status;
+    status = pw_db_step(db, statement, &row, err);
+    if (status == PW_OK && row && kept_from_ms < pw_db_column_int_or(statement, 0, INT64_MIN))
+        kept_from_ms = sqlite3_column_int64(statement, 0); /* retention may have become longer */
+    (void)sqlite3_reset(statement);
+    if (status == PW_OK)
+        status = pw_db_prepare(db, drop_anchor_sql, &statement, err);
     if (status == PW_OK)
         status = pw_db_run(db, statement, err);
     if (status == PW_OK)
@@ -167,6 +193,7 @@ enum pw_status pw_chain_set_anchor(struct pw_db *db, const struct pw_chain_link 
     pw_db_bind_int(statement, 1, link->event_id);
     pw_db_bind_bytes(statement, 2, link->hash, PW_CHAIN_BYTES);
     pw_db_bind_int(statement, 3, now_ms);
+    pw_db_bind_int(statement, 4, kept_from_ms);
     return pw_db_run(db, statement, err);
 }
 
@@ -201,6 +228,7 @@ static enum pw_status chain_next(struct pw_db *db, struct pw_chain_link *link, b
 
 enum pw_status pw_chain_migrate(struct pw_db *db, struct pw_error *err)
 {
+    static const char *const sqls[] = {start_anchor_sql, start_sql};
     struct pw_chain_link link = {0};
     enum pw_status status;
     bool found;
@@ -208,5 +236,14 @@ enum pw_status pw_chain_migrate(struct pw_db *db, struct pw_error *err)
     do {
         status = chain_next(db, &link, &found, err);
     } while (status == PW_OK && found);
+    for (int i = 0; i < 2 && status == PW_OK; i++) {
+        sqlite3_stmt *statement;
+
+        status = pw_db_prepare(db, sqls[i], &statement, err);
+        if (status != PW_OK)
+            break;
+        pw_db_bind_int(statement, 1, pw_clock_wall_ms(pw_clock_system()));
+        status = pw_db_run(db, statement, err);
+    }
     return status;
 }

@@ -50,18 +50,21 @@ PW_MUST_CHECK enum pw_status pw_chain_hash(const unsigned char previous[PW_CHAIN
 void pw_chain_row_read(sqlite3_stmt *statement, int first, struct pw_chain_row *out);
 /* The hash in that column; false, and zeros, where there is none or it has another length. */
 bool pw_chain_hash_read(sqlite3_stmt *statement, int column, unsigned char out[PW_CHAIN_BYTES]);
-/* The last link: of the newest event, or of the anchor where every event was pruned. */
+/* The last link, with the last number that was used: the hash is that of the newest event, or of
+ * the anchor where every event was pruned. */
 PW_MUST_CHECK enum pw_status pw_chain_end(struct pw_db *db, struct pw_chain_link *out,
                                           struct pw_error *err);
 /* Where the chain begins: the newest event that was pruned, *pruned_at_ms when; event_id 0 and
  * zeros where none was. */
 PW_MUST_CHECK enum pw_status pw_chain_anchor(struct pw_db *db, struct pw_chain_link *out,
                                              int64_t *pruned_at_ms, struct pw_error *err);
-/* Moves the beginning to `link`, whose event and all before it are to go. In the caller's
- * transaction. */
+/* Moves the beginning to `link`, whose event and all before it are to go, because they were
+ * recorded before kept_from_ms. In the caller's transaction. */
 PW_MUST_CHECK enum pw_status pw_chain_set_anchor(struct pw_db *db, const struct pw_chain_link *link,
-                                                 int64_t now_ms, struct pw_error *err);
-/* Chains the rows that a file of an older version has. In the caller's transaction. */
+                                                 int64_t kept_from_ms, int64_t now_ms,
+                                                 struct pw_error *err);
+/* Chains the rows that a file of an older version has, over the gaps that their numbers may have,
+ * and notes how far those count for none (chain_start). In the caller's transaction. */
 PW_MUST_CHECK enum pw_status pw_chain_migrate(struct pw_db *db, struct pw_error *err);
 /* The hash as 64 hexadecimal digits. Returns out. */
 const char *pw_chain_hex(char out[PW_CHAIN_HEX_SIZE], const unsigned char hash[PW_CHAIN_BYTES]);

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "store/connection.h"
 #include "store/migrate.h"
+#include "store/schema_compare.h"
 
 enum {
     BUSY_TIMEOUT_MS = 5000,
@@ -156,6 +157,12 @@ static void put_closed_mark(struct pw_db *db)
         pw_log_debug("the database is not marked as closed: %s", strerror(errno));
 }
 
+static enum pw_status fail_directory(struct pw_error *err, const char *path)
+{
+    return pw_fail(err, PW_EINVAL,
+                   "database %s is a directory: name the file, history.db in it say", path);
+}
+
 /* Creates the file empty, with its mode whatever the umask is; SQLite gives -wal and -shm the same.
  * A file that exists is not even opened: closing it would drop the POSIX locks that another
  * connection of this process may hold on it. */
@@ -166,6 +173,8 @@ static enum pw_status create_file(const char *path, struct pw_error *err)
     int fd;
 
     if (stat(path, &info) == 0) {
+        if (S_ISDIR(info.st_mode))
+            return fail_directory(err, path);
         if (!S_ISREG(info.st_mode))
             return pw_fail(err, PW_EINVAL, "database %s is not a regular file", path);
         return PW_OK;
@@ -191,6 +200,8 @@ static enum pw_status check_readable(const char *path, struct pw_error *err)
     if (stat(path, &info) != 0 && errno == ENOENT)
         return pw_fail(err, PW_ENOTFOUND,
                        "there is no database %s: patchwatchd makes it when it first starts", path);
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
+        return fail_directory(err, path);
     if (access(path, R_OK) == 0)
         return PW_OK;
     if (errno == EACCES)
@@ -265,6 +276,8 @@ static enum pw_status set_up_writer(struct pw_db *db, const char *path, struct p
         status = pw_db_exec(db, writer_settings, err);
     if (status == PW_OK && kind != PW_DB_CURRENT)
         status = pw_db_migrate(db, path, err);
+    if (status == PW_OK && kind != PW_DB_FRESH)
+        status = pw_schema_require(db, path, err);
     if (status == PW_OK) {
         db->is_unclean = kind != PW_DB_FRESH && !has_closed_mark(db->lock_fd);
         status = take_mark(db, path, err);
@@ -326,6 +339,8 @@ enum pw_status pw_db_open(const char *path, enum pw_db_mode mode, struct pw_db *
     status = harden(db, err);
     if (status == PW_OK)
         status = mode == PW_DB_WRITE ? set_up_writer(db, path, err) : set_up_reader(db, path, err);
+    if (status != PW_OK && mode == PW_DB_READ)
+        status = pw_db_advise_reader(db, path, status, err);
     if (status != PW_OK && strstr(err != NULL ? err->message : path, path) == NULL)
         status = pw_fail_in(err, "%s", path);
 out:

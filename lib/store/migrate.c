@@ -19,7 +19,7 @@ struct migration {
 static const struct migration migrations[] = {
     {1, {pw_sql_schema, pw_sql_views}, NULL},
     {2, {pw_sql_migration_2}, NULL},
-    {3, {pw_sql_migration_3}, pw_chain_migrate},
+    {3, {pw_sql_migration_3, pw_sql_migration_3_views}, pw_chain_migrate},
 };
 enum { MIGRATION_COUNT = sizeof migrations / sizeof *migrations };
 
@@ -62,7 +62,8 @@ enum pw_status pw_db_identify(struct pw_db *db, const char *path, enum pw_db_kin
     if (application_id != PW_DB_APPLICATION_ID)
         return pw_fail(err, PW_ECORRUPT,
                        "%s is not a patchwatch history: it belongs to another program "
-                       "(application_id 0x%08llx)",
+                       "(application_id 0x%08llx) and is left as it is: name another file "
+                       "(database = in [daemon], or --database), or move this one away",
                        path, (unsigned long long)(application_id & 0xffffffff));
     if (version > PW_DB_SCHEMA_VERSION)
         return pw_fail(err, PW_ECORRUPT,
@@ -92,6 +93,15 @@ static enum pw_status run_migration(struct pw_db *db, const struct migration *mi
         return status;
     (void)snprintf(set_version, sizeof set_version, "PRAGMA user_version = %d", migration->version);
     return pw_db_exec(db, set_version, err);
+}
+
+enum pw_status pw_db_build(struct pw_db *db, struct pw_error *err)
+{
+    enum pw_status status = PW_OK;
+
+    for (int i = 0; i < MIGRATION_COUNT && status == PW_OK; i++)
+        status = run_migration(db, &migrations[i], err);
+    return status;
 }
 
 enum pw_status pw_db_migrate(struct pw_db *db, const char *path, struct pw_error *err)

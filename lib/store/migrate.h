@@ -12,6 +12,7 @@ extern const char pw_sql_schema[];
 extern const char pw_sql_views[];
 extern const char pw_sql_migration_2[];
 extern const char pw_sql_migration_3[];
+extern const char pw_sql_migration_3_views[];
 
 enum pw_db_kind {
     PW_DB_FRESH,   /* nothing in it yet */
@@ -23,6 +24,9 @@ enum pw_db_kind {
  * for the message. Reads only. */
 PW_MUST_CHECK enum pw_status pw_db_identify(struct pw_db *db, const char *path,
                                             enum pw_db_kind *kind, struct pw_error *err);
+
+/* All migrations, on a database that is empty, without a word in the log. */
+PW_MUST_CHECK enum pw_status pw_db_build(struct pw_db *db, struct pw_error *err);
 
 /* Brings a fresh or old file to PW_DB_SCHEMA_VERSION in one transaction. */
 PW_MUST_CHECK enum pw_status pw_db_migrate(struct pw_db *db, const char *path,

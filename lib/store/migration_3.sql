@@ -1,5 +1,6 @@
 -- Version 3: what an auditor can rely on. Versions of a report that cannot overlap, events that are
 -- chained by hash (the rows that exist are chained by pw_chain_migrate), and what retention needs.
+-- Its views: migration_3_views.sql.
 
 -- Where the clock was set back, a version could begin before the one before it had ended.
 UPDATE report
@@ -43,7 +44,23 @@ ALTER TABLE event ADD COLUMN chain_hash BLOB CHECK (length(chain_hash) = 32);
 CREATE TABLE chain_anchor (
     event_id  INTEGER PRIMARY KEY,
     hash      BLOB NOT NULL CHECK (length(hash) = 32),
-    pruned_at INTEGER NOT NULL
+    pruned_at INTEGER NOT NULL,
+    kept_from INTEGER NOT NULL -- what was recorded before this could go
+) STRICT;
+
+-- The events of a file that an older version made were chained afterwards, and may have had gaps
+-- before: one row in such a file, the last of those events and of the sweeps of that time.
+CREATE TABLE chain_start (
+    event_id    INTEGER PRIMARY KEY,
+    sweep_id    INTEGER NOT NULL,
+    migrated_at INTEGER NOT NULL
+) STRICT;
+
+-- How far back versions and missing nodes are whole: one row once retention took some of them.
+CREATE TABLE horizon (
+    horizon_id INTEGER PRIMARY KEY CHECK (horizon_id = 1),
+    kept_from  INTEGER NOT NULL, -- the greatest cutoff that took something
+    pruned_at  INTEGER NOT NULL
 ) STRICT;
 
 -- Who was told of a problem that is still open though its event was pruned, and is therefore owed
@@ -59,24 +76,3 @@ CREATE TABLE told (
 CREATE INDEX told_by_node ON told (node_id, source_id);
 
 CREATE INDEX node_missing ON node (missing_since) WHERE missing_since IS NOT NULL;
-
-DROP VIEW undelivered;
--- What somebody is still owed, the oldest first: pending, or dead until somebody decides. Each half
--- has an index of its own, so that the deliveries that were made are not even looked at.
-CREATE VIEW undelivered AS
-SELECT owed.delivery_id, owed.hook, owed.rule, owed.state, owed.event_id, e.type,
-       s.name AS source,
-       n.node_key, n.name, owed.attempts,
-       owed.created_at,
-       strftime('%Y-%m-%dT%H:%M:%fZ', owed.created_at / 1000.0, 'unixepoch') AS created_at_utc,
-       round(max(unixepoch('now') * 1000 - owed.created_at, 0) / 3600000.0, 2) AS age_hours,
-       owed.next_attempt_at,
-       strftime('%Y-%m-%dT%H:%M:%fZ', owed.next_attempt_at / 1000.0, 'unixepoch') AS next_attempt_at_utc,
-       owed.last_error
-  FROM (SELECT * FROM delivery INDEXED BY delivery_queue WHERE state = 'pending'
-        UNION ALL
-        SELECT * FROM delivery INDEXED BY delivery_dead WHERE state = 'dead') AS owed
-  JOIN event AS e ON e.event_id = owed.event_id
-  JOIN source AS s ON s.source_id = e.source_id
-  LEFT JOIN node AS n ON n.node_id = e.node_id
- ORDER BY owed.event_id, owed.hook;

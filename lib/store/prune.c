@@ -4,11 +4,20 @@
 
 #include <stddef.h>
 
+#include "base/clock.h"
+#include "store/horizon.h"
+
 enum {
     STEP_ROWS = 200,
     STEP_PAGES = 128,
     SPARE_PAGES = 256, /* free pages that the file keeps: the next rows need them again */
 };
+
+/* A wrong clock at one sweep of each of many sources is no agreement: four of one source are. */
+static const char agreed_sql[] =
+    "SELECT coalesce(max((SELECT w.started_at FROM sweep AS w WHERE w.source_id = s.source_id"
+    "                      ORDER BY w.sweep_id DESC LIMIT 1 OFFSET 3)),"
+    "                (SELECT started_at FROM sweep ORDER BY sweep_id LIMIT 1)) FROM source AS s";
 
 static const char reports_sql[] =
     "DELETE FROM report WHERE report_pk IN"
@@ -46,7 +55,7 @@ static const char drop_deliveries_sql[] = "DELETE FROM delivery WHERE event_id <
 static const char drop_events_sql[] = "DELETE FROM event WHERE event_id <= ?1";
 
 static const char sweep_window_sql[] =
-    "SELECT max(w.sweep_id), max(w.started_at >= ?3) FROM"
+    "SELECT max(w.sweep_id), min(w.started_at >= ?3) FROM"
     " (SELECT sweep_id, started_at FROM sweep WHERE sweep_id > ?1 ORDER BY sweep_id LIMIT ?2) AS w";
 static const char drop_sweeps_sql[] =
     "DELETE FROM sweep WHERE sweep_id > ?1 AND sweep_id <= ?2 AND outcome <> 'running'"
@@ -115,13 +124,16 @@ static void next_stage(struct pw_prune *prune)
 /* The stages ------------------------------------------------------------------------------------
  */
 
-static enum pw_status prune_reports(struct pw_db *db, struct pw_prune *prune, struct pw_error *err)
+static enum pw_status prune_reports(struct pw_db *db, struct pw_prune *prune, int64_t now_ms,
+                                    struct pw_error *err)
 {
     int64_t gone = 0;
     enum pw_status status =
         run(db, reports_sql, (const int64_t[]){prune->cutoff_ms, STEP_ROWS}, 2, &gone, err);
 
     prune->reports += gone;
+    if (status == PW_OK && gone > 0)
+        status = pw_horizon_move(db, prune->cutoff_ms, now_ms, err);
     if (status == PW_OK && gone < STEP_ROWS)
         next_stage(prune);
     return status;
@@ -180,7 +192,7 @@ static enum pw_status prune_events(struct pw_db *db, struct pw_prune *prune, int
     if (status == PW_OK)
         status = run(db, drop_events_sql, &last.event_id, 1, &events, err);
     if (status == PW_OK)
-        status = pw_chain_set_anchor(db, &last, now_ms, err);
+        status = pw_chain_set_anchor(db, &last, prune->cutoff_ms, now_ms, err);
     prune->events += events;
     prune->deliveries += deliveries;
     return status;
@@ -205,13 +217,16 @@ static enum pw_status prune_sweeps(struct pw_db *db, struct pw_prune *prune, str
     return status;
 }
 
-static enum pw_status prune_nodes(struct pw_db *db, struct pw_prune *prune, struct pw_error *err)
+static enum pw_status prune_nodes(struct pw_db *db, struct pw_prune *prune, int64_t now_ms,
+                                  struct pw_error *err)
 {
     int64_t gone = 0;
     enum pw_status status =
         run(db, drop_nodes_sql, (const int64_t[]){prune->cutoff_ms, STEP_ROWS}, 2, &gone, err);
 
     prune->nodes += gone;
+    if (status == PW_OK && gone > 0)
+        status = pw_horizon_move(db, prune->cutoff_ms, now_ms, err);
     if (status == PW_OK && gone < STEP_ROWS)
         next_stage(prune);
     return status;
@@ -236,6 +251,21 @@ static enum pw_status free_space(struct pw_db *db, struct pw_prune *prune, struc
     return status;
 }
 
+enum pw_status pw_prune_begin(struct pw_db *db, struct pw_prune *prune, int64_t retention_ms,
+                              int64_t now_ms, struct pw_error *err)
+{
+    int64_t agreed[2];
+    enum pw_status status = look(db, agreed_sql, NULL, 0, now_ms, agreed, err);
+
+    *prune =
+        (struct pw_prune){.cutoff_ms = now_ms - retention_ms, .doubted_since_ms = PW_TIME_NONE};
+    if (status == PW_OK && now_ms - agreed[0] > PW_PRUNE_DOUBT_MS) {
+        prune->doubted_since_ms = agreed[0];
+        prune->cutoff_ms = agreed[0] - retention_ms;
+    }
+    return status;
+}
+
 enum pw_status pw_prune_step(struct pw_db *db, struct pw_prune *prune, int64_t now_ms,
                              struct pw_error *err)
 {
@@ -246,7 +276,7 @@ enum pw_status pw_prune_step(struct pw_db *db, struct pw_prune *prune, int64_t n
         return status;
     switch (after.stage) {
     case PW_PRUNE_REPORTS:
-        status = prune_reports(db, &after, err);
+        status = prune_reports(db, &after, now_ms, err);
         break;
     case PW_PRUNE_EVENTS:
         status = prune_events(db, &after, now_ms, err);
@@ -255,7 +285,7 @@ enum pw_status pw_prune_step(struct pw_db *db, struct pw_prune *prune, int64_t n
         status = prune_sweeps(db, &after, err);
         break;
     case PW_PRUNE_NODES:
-        status = prune_nodes(db, &after, err);
+        status = prune_nodes(db, &after, now_ms, err);
         break;
     case PW_PRUNE_SPACE:
         status = free_space(db, &after, err);

@@ -300,3 +300,19 @@ enum pw_status pw_query_deliveries(struct pw_db *db, const char *state, const ch
     }
     return status;
 }
+
+enum pw_status pw_query_is_hook_known(struct pw_db *db, const char *hook, bool *is_known,
+                                      struct pw_error *err)
+{
+    struct pw_rows rows;
+    int64_t number = 0;
+    enum pw_status status = ask(db, pw_sql_hook_known, &rows, err);
+
+    *is_known = false;
+    if (status != PW_OK)
+        return status;
+    pw_db_bind_text(rows.statement, 1, hook);
+    status = ask_number(&rows, &number, err);
+    *is_known = number != 0;
+    return status;
+}

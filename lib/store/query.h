@@ -98,7 +98,7 @@ struct pw_event_filter {
 /* Events, oldest first. */
 PW_MUST_CHECK enum pw_status pw_query_events(struct pw_db *db, const struct pw_event_filter *filter,
                                              struct pw_rows *out, struct pw_error *err);
-/* The greatest event_id, 0 where there is none. */
+/* The greatest event_id that was ever given, 0 where none was. */
 PW_MUST_CHECK enum pw_status pw_query_last_event(struct pw_db *db, int64_t *event_id,
                                                  struct pw_error *err);
 
@@ -113,6 +113,10 @@ PW_MUST_CHECK enum pw_status pw_query_owed(struct pw_db *db, const char *state, 
 PW_MUST_CHECK enum pw_status pw_query_deliveries(struct pw_db *db, const char *state,
                                                  const char *hook, int64_t since_ms,
                                                  struct pw_rows *out, struct pw_error *err);
+
+/* Whether any delivery ever named the hook. Reads all deliveries where none did. */
+PW_MUST_CHECK enum pw_status pw_query_is_hook_known(struct pw_db *db, const char *hook,
+                                                    bool *is_known, struct pw_error *err);
 
 /* Every SQL text of this header, for the test of their plans. */
 struct pw_query_text {

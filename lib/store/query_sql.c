@@ -9,6 +9,8 @@
 
 /* Status ------------------------------------------------------------------------------------ */
 
+/* The last sweep is the one with the greatest number, not the latest time: a clock that was ahead
+ * for an hour would show an old one for that long. The plus lets it walk back by that number. */
 const char pw_sql_sources[] =
     "SELECT s.name AS source, s.endpoint, s.offset_mode, s.baseline_at, s.last_complete_at,"
     "       s.failed_sweeps, s.failing_since, s.failing_told_at, s.empty_sweeps,"
@@ -19,11 +21,12 @@ const char pw_sql_sources[] =
     "  FROM source AS s"
     "  LEFT JOIN sweep AS w ON w.sweep_id ="
     "       (SELECT x.sweep_id FROM sweep AS x"
-    "         WHERE x.source_id = s.source_id AND x.outcome <> 'running'"
-    "         ORDER BY x.started_at DESC, x.sweep_id DESC LIMIT 1)"
+    "         WHERE +x.source_id = s.source_id AND x.outcome <> 'running'"
+    "         ORDER BY x.sweep_id DESC LIMIT 1)"
     "  LEFT JOIN sweep AS r ON r.sweep_id ="
     "       (SELECT max(x.sweep_id) FROM sweep AS x"
     "         WHERE x.source_id = s.source_id AND x.outcome = 'running')"
+    "   AND (w.sweep_id IS NULL OR r.sweep_id > w.sweep_id)"
     " ORDER BY s.name";
 
 const char pw_sql_totals[] =
@@ -230,7 +233,10 @@ const char pw_sql_events_of_node[] =
     EVENT_COLUMNS "  FROM event AS e INDEXED BY event_by_node" EVENT_JOINS
                   " WHERE e.node_id = ?3 AND (?1 IS NULL OR e.recorded_at >= ?1)"
                   "   AND (?2 IS NULL OR e.type GLOB ?2) ORDER BY e.event_id";
-const char pw_sql_last_event[] = "SELECT ifnull(max(event_id), 0) AS event_id FROM event";
+/* Of the sequence too, which stays when retention takes the newest event. */
+const char pw_sql_last_event[] =
+    "SELECT max(ifnull((SELECT max(event_id) FROM event), 0),"
+    "           ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0)) AS event_id";
 
 #define SWEEP_COLUMNS                                                                              \
     "SELECT w.sweep_id, s.name AS source, w.outcome, w.started_at, w.ended_at,"                    \
@@ -242,7 +248,7 @@ const char pw_sql_last_event[] = "SELECT ifnull(max(event_id), 0) AS event_id FR
 const char pw_sql_sweeps[] = SWEEP_COLUMNS " ORDER BY w.sweep_id DESC LIMIT ?2";
 const char pw_sql_sweeps_of_source[] =
     SWEEP_COLUMNS " WHERE w.source_id = (SELECT source_id FROM source WHERE name = ?1)"
-                  " ORDER BY w.started_at DESC, w.sweep_id DESC LIMIT ?2";
+                  " ORDER BY w.sweep_id DESC LIMIT ?2";
 
 #define DELIVERY_COLUMNS                                                                           \
     "SELECT d.delivery_id, d.hook, d.rule, d.state, d.event_id,"                                   \
@@ -267,6 +273,10 @@ const char pw_sql_deliveries[] =
                      " WHERE e.recorded_at >= ?3 AND (?1 IS NULL OR d.hook = ?1)"
                      "   AND (?2 IS NULL OR d.state = ?2)"
                      " ORDER BY e.recorded_at, e.event_id, d.hook";
+
+/* For an answer that would be empty: no index leads from a hook to what was delivered. */
+const char pw_sql_hook_known[] = "SELECT EXISTS (SELECT 1 FROM delivery WHERE hook = ?1)"
+                                 "    OR EXISTS (SELECT 1 FROM told WHERE hook = ?1) AS is_known";
 
 const struct pw_query_text pw_query_texts[] = {
     {"sources", pw_sql_sources},
@@ -294,5 +304,6 @@ const struct pw_query_text pw_query_texts[] = {
     {"pending", pw_sql_pending},
     {"dead", pw_sql_dead},
     {"deliveries", pw_sql_deliveries},
+    {"hook_known", pw_sql_hook_known},
 };
 const size_t pw_query_text_count = sizeof pw_query_texts / sizeof *pw_query_texts;

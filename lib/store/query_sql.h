@@ -27,5 +27,6 @@ extern const char pw_sql_sweeps_of_source[];
 extern const char pw_sql_pending[];
 extern const char pw_sql_dead[];
 extern const char pw_sql_deliveries[];
+extern const char pw_sql_hook_known[];
 
 #endif

@@ -105,6 +105,30 @@ enum pw_status pw_db_fail(struct pw_db *db, struct pw_error *err, const char *wh
                    code);
 }
 
+/* A reader of a write-ahead log needs the two files beside the database. */
+static bool lacks_files(struct pw_db *db)
+{
+    int code = sqlite3_extended_errcode(db->handle);
+
+    return (code & 0xff) == SQLITE_CANTOPEN || code == SQLITE_READONLY_CANTINIT ||
+           code == SQLITE_READONLY_RECOVERY || code == SQLITE_READONLY_DIRECTORY;
+}
+
+enum pw_status pw_db_advise_reader(struct pw_db *db, const char *path, enum pw_status status,
+                                   struct pw_error *err)
+{
+    struct pw_error what = err != NULL ? *err : (struct pw_error){status, ""};
+
+    if (!lacks_files(db))
+        return status;
+    return pw_fail(
+        err, status,
+        "%s: %s-wal or %s-shm is missing or may not be read, and cannot be made here: "
+        "start patchwatchd once, which makes them, or copy the database into a directory "
+        "of your own (%s)",
+        path, path, path, what.message);
+}
+
 /* Prepared statements ----------------------------------------------------------------------- */
 
 static size_t slot_of(const char *sql, size_t capacity)

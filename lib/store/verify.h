@@ -1,5 +1,5 @@
-/* Proving the history: the file itself, its references, the chain of the events, and what must be
- * true of versions, nodes and deliveries. Reads only. */
+/* Proving the history: its schema, the file itself, its references, the chain of the events, and
+ * what must be true of versions, nodes and deliveries. Reads only. */
 #ifndef PW_STORE_VERIFY_H
 #define PW_STORE_VERIFY_H
 
@@ -10,16 +10,18 @@
 #include "store/db.h"
 
 enum pw_verify_check {
+    PW_VERIFY_SCHEMA,     /* tables, indexes, triggers and views: ours, all, unchanged, no others */
     PW_VERIFY_FILE,       /* SQLite's integrity_check: pages, indexes, NOT NULL, CHECK */
     PW_VERIFY_REFERENCES, /* foreign keys */
-    PW_VERIFY_CHAIN,      /* no event changed, removed or inserted; numbers without a gap */
-    PW_VERIFY_VERSIONS,   /* versions of a report that do not overlap */
-    PW_VERIFY_STATUS,     /* a node is what its current reports say */
+    PW_VERIFY_CHAIN,      /* no event changed, removed or inserted; numbers without a gap (but for
+                           * those of a file that a version before 3 made) */
+    PW_VERIFY_VERSIONS,   /* of a report: do not overlap; nothing recorded ahead of now */
+    PW_VERIFY_STATUS,     /* a node is what its current reports and its last event say */
     PW_VERIFY_DELIVERIES, /* states that can be */
     PW_VERIFY_CHECK_COUNT
 };
 
-/* "file", "references", "chain", "versions", "status", "deliveries". */
+/* "schema", "file", "references", "chain", "versions", "status", "deliveries". */
 const char *pw_verify_check_name(enum pw_verify_check check);
 
 struct pw_verify_params {
@@ -29,6 +31,10 @@ struct pw_verify_params {
     void (*found)(void *context, enum pw_verify_check check, const char *message);
     /* A check begins; NULL: nobody wants to know. */
     void (*begins)(void *context, enum pw_verify_check check);
+    /* An event and its hash as they were noted elsewhere, in a log say: one that is not in the
+     * chain so is a finding of PW_VERIFY_CHAIN, and so is one that was pruned since (but the anchor
+     * itself, which is compared). NULL: none. */
+    const struct pw_chain_link *expected;
 };
 enum { PW_VERIFY_MAX_FINDINGS = 100 };
 

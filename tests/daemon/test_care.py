@@ -163,8 +163,15 @@ def assert_pruned(pw):
 def test_retention_with_once(pw, sim):
     """A cron job with --once keeps the history within its retention too, and who was told is told of the end."""
     old_history(pw, sim)
+    before = pw.value("SELECT count(*) FROM event")
+    pw.sweeps(3)
+    # For all that the first of them knows, the clock is 40 days ahead: nothing goes before others agree.
+    assert pw.value("SELECT count(*) FROM event") == before
+    assert "the clock seems to have jumped" in pw.log_text()
+    assert pw.rows("SELECT * FROM horizon") == []
     pw.sweeps(1)
     assert_pruned(pw)
+    assert pw.value("SELECT kept_from < pruned_at - 29 * 86400000 FROM horizon") == 1
     assert "retention: removed" in pw.log_text()
     sim.flip(count=5, to="compliant")
     pw.sweeps(1)
@@ -188,6 +195,7 @@ def test_retention_0_keeps_all(pw, sim):
 def test_retention_while_the_daemon_runs(pw, sim):
     """In the running daemon it comes by itself, between sweeps that go on as before."""
     old_history(pw, sim)
+    pw.sweeps(3)
     pw.start(env={"PATCHWATCH_CARE_SPEED": "1000"})
     pw.wait_log("retention: removed")
     assert_pruned(pw)
@@ -195,6 +203,30 @@ def test_retention_while_the_daemon_runs(pw, sim):
     pw.wait_sweeps(1)
     assert set(pw.outcomes()) == {"complete"}
     assert pw.stop() == 0
+
+
+def test_clock_back_is_told(pw, sim):
+    """Rows that a wrong clock put into the future stay as they are; the log says so once, and verify names them."""
+    sim.fleet(nodes=5)
+    pw.sweeps(1)
+    age(pw, -400)
+    pw.sweeps(2)
+    assert pw.log_text().count("the clock says") == 2  # once a process
+    assert pw.value("SELECT count(*) FROM event WHERE recorded_at > 1000 * (unixepoch() + 86400)") == 1
+
+
+def test_foreign_trigger_is_refused(pw, sim):
+    """A trigger that lets deliveries vanish: the daemon does not write to such a file, asks nothing, and says what to do."""
+    sim.fleet(nodes=5)
+    pw.sweeps(1)
+    write(pw, "CREATE TRIGGER hush AFTER INSERT ON delivery BEGIN DELETE FROM delivery; END")
+    asked = len(sim.requests())
+    assert pw.once() == 78
+    text = pw.log_text()
+    assert "trigger hush is not ours" in text and "DROP TRIGGER" in text
+    assert len(sim.requests()) == asked
+    write(pw, "DROP TRIGGER hush")
+    pw.sweeps(1)
 
 
 @pytest.fixture(name="small_disk")

@@ -116,6 +116,45 @@ static void test_cut_wide(void **state)
     expect(&style, rows, 1, "NAME\n数据库…\n");
 }
 
+/* An escape is cut as a whole: half of one would read as another. */
+static void test_cut_escape(void **state)
+{
+    static const char *const rows[][3] = {{"abc\033[2Jdefghijk", "1", "x"}};
+    static const char *const marks[][3] = {{"abcd\u202Eefghijk", "1", "x"}};
+    struct pw_table_style style = {8, false, 0};
+
+    (void)state;
+    expect(&style, rows, 1, "NAME\nabc\\x1B…\n");
+    expect(&style, marks, 1, "NAME\nabcd…\n");
+    style.width = 13;
+    expect(&style, marks, 1, "NAME\nabcd\\u{202E}…\n");
+    style.width = 12;
+    expect(&style, marks, 1, "NAME\nabcd…\n");
+}
+
+/* What shows nothing, or a blank that is no space. */
+static void test_unseen(void **state)
+{
+    static const struct {
+        const char *text, *shown;
+    } cases[] = {
+        {"\u115F", "\\u{115F}"},      {"\u3164", "\\u{3164}"}, {"\u200B", "\\u{200B}"},
+        {"\u200F", "\\u{200F}"},      {"\u2028", "\\u{2028}"}, {"\u202E", "\\u{202E}"},
+        {"\u2060", "\\u{2060}"},      {"\u2069", "\\u{2069}"}, {"\uFEFF", "\\u{FEFF}"},
+        {"\u00A0", "\\u{A0}"},        {"\u2003", "\\u{2003}"}, {"\u2800", "\\u{2800}"},
+        {"\u3000", "\u3000"},         {"e\u0301", "e\u0301"},  {"a b", "a b"},
+        {"\U000E0041", "\\u{E0041}"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *shown = pw_display_escape(pw_str_of(cases[i].text));
+
+        assert_string_equal(shown, cases[i].shown);
+        free(shown);
+    }
+}
+
 static void test_colour(void **state)
 {
     static const char *const rows[][3] = {{"a", "1", "x"}};
@@ -196,10 +235,11 @@ static void test_many_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_aligned), cmocka_unit_test(test_display_width),
-        cmocka_unit_test(test_fits),    cmocka_unit_test(test_cut_wide),
-        cmocka_unit_test(test_colour),  cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_escape),  cmocka_unit_test(test_many_rows),
+        cmocka_unit_test(test_aligned),    cmocka_unit_test(test_display_width),
+        cmocka_unit_test(test_fits),       cmocka_unit_test(test_cut_wide),
+        cmocka_unit_test(test_cut_escape), cmocka_unit_test(test_unseen),
+        cmocka_unit_test(test_colour),     cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_escape),     cmocka_unit_test(test_many_rows),
     };
 
     if (setlocale(LC_CTYPE, "C.UTF-8") == NULL)

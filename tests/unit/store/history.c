@@ -187,15 +187,20 @@ static void on_found(void *context, enum pw_verify_check check, const char *mess
                    message);
 }
 
-const char *verify(struct pw_db *db)
+const char *verify_expecting(struct pw_db *db, const struct pw_chain_link *expected)
 {
-    static const struct pw_verify_params params = {.found = on_found};
+    struct pw_verify_params params = {.found = on_found, .expected = expected};
     struct pw_error err = {PW_OK, ""};
 
     findings[0] = '\0';
     if (pw_store_verify(db, &params, &last_result, &err) != PW_OK)
         fail_msg("%s", err.message);
     return findings;
+}
+
+const char *verify(struct pw_db *db)
+{
+    return verify_expecting(db, NULL);
 }
 
 const struct pw_verify_result *verified(void)

@@ -26,6 +26,8 @@ void make_history(struct pw_db *db, int nodes);
 void record_event(struct pw_db *db, int64_t source_id, int64_t now_ms);
 /* All findings, "check: message\n" each; static buffer of the last call. */
 const char *verify(struct pw_db *db);
+/* The same, with a link that was noted elsewhere. */
+const char *verify_expecting(struct pw_db *db, const struct pw_chain_link *expected);
 /* What the last verify counted. */
 const struct pw_verify_result *verified(void);
 

@@ -19,6 +19,7 @@
 #include "history.h"
 #include "scratch.h"
 #include "store/care.h"
+#include "store/horizon.h"
 #include "store/outbox.h"
 
 enum { MAX_STEPS = 1000 };
@@ -184,7 +185,7 @@ static void test_steps_are_small_and_pages_come_back(void **state)
     pages_before = number(db, "PRAGMA page_count");
     while (walk.stage != PW_PRUNE_DONE) {
         int before = sqlite3_total_changes(pw_db_handle(db));
-        assert_int_equal(pw_prune_step(db, &walk, 1, &err), PW_OK);
+        assert_int_equal(pw_prune_step(db, &walk, 2000 * HOUR_MS, &err), PW_OK);
         assert_true(sqlite3_total_changes(pw_db_handle(db)) - before < MAX_ROWS_A_STEP);
     }
     assert_int_equal(walk.reports, NODES * (ROUNDS - 1));
@@ -208,6 +209,140 @@ static void test_a_step_that_fails_changes_nothing(void **state)
     assert_memory_equal(&walk, &before, sizeof walk);
     assert_int_equal(sqlite3_get_autocommit(pw_db_handle(db)), 1);
     assert_int_equal(number(db, "SELECT count(*) FROM report"), 9);
+    pw_db_close(db);
+}
+
+/* The clock -------------------------------------------------------------------------------------
+ */
+
+enum { DAY = 24 };
+
+/* What a walk that begins now would take, in hours; *doubted: it counts from another time. */
+static int64_t cutoff_hours(struct pw_db *db, int64_t now_hours, bool *doubted)
+{
+    struct pw_prune walk;
+    struct pw_error err;
+
+    assert_int_equal(pw_prune_begin(db, &walk, 30 * DAY * HOUR_MS, now_hours * HOUR_MS, &err),
+                     PW_OK);
+    assert_int_equal(walk.stage, PW_PRUNE_REPORTS);
+    *doubted = walk.doubted_since_ms != PW_TIME_NONE;
+    return walk.cutoff_ms / HOUR_MS;
+}
+
+/* A clock that is 500 days ahead takes nothing before three further sweeps have agreed with it. */
+static void test_a_clock_that_jumps_takes_nothing(void **state)
+{
+    enum { START = 100 * DAY, JUMP = 600 * DAY };
+    struct pw_db *db = open_writer(*state);
+    int64_t source_id = open_prod(db);
+    struct pw_error err;
+    struct pw_prune walk;
+    bool doubted;
+
+    (void)cutoff_hours(db, START, &doubted); /* no sweep at all: nothing to take either */
+    assert_false(doubted);
+    for (int i = 0; i < 5; i++)
+        (void)sweep_fleet(db, source_id, i % 2 == 0 ? "cccc" : "nncc", (START + i) * HOUR_MS);
+    assert_int_equal(cutoff_hours(db, START + 5, &doubted), START + 5 - 30 * DAY);
+    assert_false(doubted);
+    /* As far as a week nobody is astonished. */
+    assert_int_equal(cutoff_hours(db, START + 1 + 7 * DAY, &doubted), START + 1 - 23 * DAY);
+    assert_false(doubted);
+
+    for (int i = 0; i < 3; i++) {
+        (void)sweep_fleet(db, source_id, "cccc", (JUMP + i) * HOUR_MS);
+        assert_int_equal(cutoff_hours(db, JUMP + i, &doubted), START + 2 + i - 30 * DAY);
+        assert_true(doubted);
+    }
+    assert_int_equal(pw_prune_begin(db, &walk, 30 * DAY * HOUR_MS, (JUMP + 3) * HOUR_MS, &err),
+                     PW_OK);
+    while (walk.stage != PW_PRUNE_DONE)
+        assert_int_equal(pw_prune_step(db, &walk, (JUMP + 3) * HOUR_MS, &err), PW_OK);
+    assert_int_equal(walk.reports + walk.events + walk.sweeps + walk.nodes, 0);
+
+    /* The clock is right again: never more than by the right time. */
+    assert_int_equal(cutoff_hours(db, START + 6, &doubted), START + 6 - 30 * DAY);
+    assert_false(doubted);
+    /* It was right after all: the fourth sweep says the same, and it goes on. */
+    (void)sweep_fleet(db, source_id, "cccc", (JUMP + 3) * HOUR_MS);
+    assert_int_equal(cutoff_hours(db, JUMP + 3, &doubted), JUMP + 3 - 30 * DAY);
+    assert_false(doubted);
+    pw_db_close(db);
+}
+
+/* One sweep of each of five sources at a wrong time agree on nothing. */
+static void test_sources_do_not_agree_at_once(void **state)
+{
+    struct pw_db *db = open_writer(*state);
+    bool doubted;
+
+    must_run(db,
+             "INSERT INTO source (source_id, name, endpoint) VALUES (1, 'a', 'x'), (2, 'b', 'x'),"
+             " (3, 'c', 'x'), (4, 'd', 'x'), (5, 'e', 'x');"
+             "INSERT INTO sweep (source_id, started_at, ended_at, outcome)"
+             " SELECT source_id, n.value * 3600000, n.value * 3600000, 'complete'"
+             "   FROM json_each('[2400, 2401, 2402, 2403, 14400]') AS n, source"
+             "  ORDER BY n.value");
+    assert_int_equal(cutoff_hours(db, 14400, &doubted), 2401 - 30 * DAY);
+    assert_true(doubted);
+    pw_db_close(db);
+}
+
+/* A sweep of a wrong clock among older ones does not end the walk. */
+static void test_a_sweep_ahead_does_not_stop_retention(void **state)
+{
+    struct pw_db *db = open_writer(*state);
+
+    must_run(db, "INSERT INTO source (source_id, name, endpoint) VALUES (1, 'a', 'x');"
+                 "INSERT INTO sweep (source_id, started_at, ended_at, outcome)"
+                 " WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)"
+                 " SELECT 1, iif(i = 3, 9e9, i), iif(i = 3, 9e9, i), 'complete' FROM n");
+    assert_int_equal(prune(db, HOUR_MS).sweeps, 499);
+    pw_db_close(db);
+}
+
+/* The horizon ----------------------------------------------------------------------------------
+ */
+
+/* What is told of the past begins where retention ended. */
+static void test_the_past_begins_at_the_horizon(void **state)
+{
+    struct pw_db *db = open_writer(*state);
+    int64_t source_id = open_prod(db), kept_from_ms;
+    struct pw_error err;
+
+    (void)sweep_fleet_told(db, source_id, "ccc", 1 * DAY * HOUR_MS);
+    (void)sweep_fleet_told(db, source_id, "nnc", 3 * DAY * HOUR_MS);
+    deliver_all(db, 3 * DAY * HOUR_MS);
+    (void)sweep_fleet_told(db, source_id, "nnn", 12 * DAY * HOUR_MS);
+    (void)sweep_fleet_told(db, source_id, "cnn", 13 * DAY * HOUR_MS);
+    deliver_all(db, 13 * DAY * HOUR_MS);
+    assert_int_equal(pw_store_horizon(db, &kept_from_ms, &err), PW_OK);
+    assert_true(kept_from_ms == PW_TIME_NONE);
+    assert_string_equal(rows(db, "SELECT * FROM fleet_daily LIMIT 3"),
+                        "1970-01-02|3|0|0|0\n1970-01-03|3|0|0|0\n1970-01-04|1|2|0|0");
+    assert_string_equal(
+        rows(db, "SELECT node_key, start / 86400000, end / 86400000, started_by FROM remediation"
+                 " ORDER BY node_key"),
+        "ECS/i-0|3|13|event\nECS/i-1|3|-|event\nECS/i-2|12|-|event");
+
+    (void)prune(db, 10 * DAY * HOUR_MS + 1);
+    assert_int_equal(pw_store_horizon(db, &kept_from_ms, &err), PW_OK);
+    assert_int_equal(kept_from_ms, 10 * DAY * HOUR_MS + 1);
+    assert_int_equal(number(db, "SELECT pruned_at FROM horizon"), 1000 * HOUR_MS);
+    /* Day 10 is not whole any more; day 11 is as it was, nobody missing. */
+    assert_string_equal(rows(db, "SELECT * FROM fleet_daily LIMIT 3"),
+                        "1970-01-12|1|2|0|0\n1970-01-13|0|3|0|0\n1970-01-14|1|2|0|0");
+    /* Nobody knows when what is over began. */
+    assert_string_equal(rows(db, "SELECT node_key, start / 86400000, end / 86400000, hours > 0,"
+                                 " started_by FROM remediation ORDER BY node_key"),
+                        "ECS/i-0|-|13|-|pruned\nECS/i-1|3|-|1|pruned\nECS/i-2|12|-|1|event");
+    /* It never moves back. */
+    (void)prune(db, 5 * DAY * HOUR_MS);
+    assert_int_equal(pw_horizon_move(db, 5, 6, &err), PW_OK);
+    assert_int_equal(pw_store_horizon(db, &kept_from_ms, &err), PW_OK);
+    assert_int_equal(kept_from_ms, 10 * DAY * HOUR_MS + 1);
     pw_db_close(db);
 }
 
@@ -373,6 +508,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_steps_are_small_and_pages_come_back, scratch_setup,
                                         scratch_teardown),
         cmocka_unit_test_setup_teardown(test_a_step_that_fails_changes_nothing, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_a_clock_that_jumps_takes_nothing, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_sources_do_not_agree_at_once, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_a_sweep_ahead_does_not_stop_retention, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_the_past_begins_at_the_horizon, scratch_setup,
                                         scratch_teardown),
         cmocka_unit_test_setup_teardown(test_unclean_stop_is_noticed, scratch_setup,
                                         scratch_teardown),

@@ -126,6 +126,9 @@ static void test_bad_paths(void **state)
     open_fails(path, PW_DB_READ, PW_ENOTFOUND, "no database");
     (void)snprintf(path, sizeof path, "%s/", scratch->directory);
     open_fails(path, PW_DB_WRITE, PW_EINVAL, "names no database file");
+    path[strlen(path) - 1] = '\0';
+    open_fails(path, PW_DB_WRITE, PW_EINVAL, "is a directory");
+    open_fails(path, PW_DB_READ, PW_EINVAL, "is a directory");
     assert_int_equal(symlink("nowhere", scratch->path), 0);
     open_fails(scratch->path, PW_DB_WRITE, PW_ENOTFOUND, "symbolic link to nowhere");
     assert_int_equal(unlink(scratch->path), 0);
@@ -151,6 +154,7 @@ static void test_foreign_files(void **state)
         (void)unlink(scratch->path);
         make_with(scratch->path, "CREATE TABLE bookmarks (url TEXT)");
         open_fails(scratch->path, modes[i], PW_ECORRUPT, "not a patchwatch history");
+        open_fails(scratch->path, modes[i], PW_ECORRUPT, "name another file");
         make_with(scratch->path, "PRAGMA application_id = 42");
         open_fails(scratch->path, modes[i], PW_ECORRUPT, "0x0000002a");
         make_with(scratch->path, "PRAGMA application_id = 1347900483; PRAGMA user_version = 99");
@@ -163,6 +167,72 @@ static void test_foreign_files(void **state)
         make_with(scratch->path, "PRAGMA application_id = 1347900483; PRAGMA user_version = 1");
         open_fails(scratch->path, modes[i], PW_ECORRUPT, "damaged");
     }
+}
+
+/* The writer does not go on with a file whose guards somebody took away, or who put a trigger of
+ * his own there. What cannot falsify anything is let be. */
+static void test_tampered_schema(void **state)
+{
+    struct scratch *scratch = *state;
+    static const struct {
+        const char *sql, *words, *undo;
+    } changes[] = {
+        {"CREATE TRIGGER hush AFTER INSERT ON delivery BEGIN DELETE FROM delivery; END",
+         "the trigger hush is not ours, and may falsify what is written to delivery; nothing is "
+         "written to it: find out who made it, then remove it",
+         "DROP TRIGGER hush"},
+        {"DROP TRIGGER report_ends_once",
+         "the trigger report_ends_once is missing; nothing is written to it: restore a backup",
+         "CREATE TRIGGER report_ends_once AFTER UPDATE OF valid_to ON report BEGIN SELECT 1; END"},
+        {"SELECT 1", "the trigger report_ends_once was changed", "DROP TRIGGER report_ends_once"},
+        {"DROP INDEX report_current", "(and 1 more)", "SELECT 1"},
+    };
+
+    pw_db_close(open_writer(scratch));
+    make_with(scratch->path, "CREATE TABLE notes (text); CREATE VIEW mine AS SELECT 1;"
+                             "CREATE INDEX by_ip ON node (ip); DROP VIEW remediation");
+    pw_db_close(open_writer(scratch));
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        struct pw_db *db;
+
+        make_with(scratch->path, changes[i].sql);
+        open_fails(scratch->path, PW_DB_WRITE, PW_ECORRUPT, changes[i].words);
+        /* It can still be read, and verified. */
+        assert_int_equal(pw_db_open(scratch->path, PW_DB_READ, &db, NULL), PW_OK);
+        pw_db_close(db);
+        make_with(scratch->path, changes[i].undo);
+    }
+}
+
+/* A reader who lacks what he cannot make himself is told so. */
+static void test_reader_without_log(void **state)
+{
+    struct scratch *scratch = *state;
+    char path[128];
+    pid_t child;
+    int wait_status;
+
+    if (geteuid() != 0)
+        skip();
+    pw_db_close(open_writer(scratch));
+    assert_int_equal(chmod(scratch->directory, 0755), 0);
+    assert_int_equal(chmod(scratch->path, 0644), 0);
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(path, sizeof path, "%s%s", scratch->path, i == 0 ? "-shm" : "-wal");
+        assert_int_equal(unlink(path), 0);
+    }
+    child = fork();
+    if (child == 0) {
+        struct pw_db *db;
+        struct pw_error err = {PW_OK, ""};
+        if (setgroups(0, NULL) != 0 || setgid(NOBODY) != 0 || setuid(NOBODY) != 0)
+            _exit(99);
+        if (pw_db_open(scratch->path, PW_DB_READ, &db, &err) == PW_OK)
+            _exit(1);
+        _exit(strstr(err.message, "start patchwatchd once, which makes them") != NULL ? 0 : 2);
+    }
+    assert_int_equal(waitpid(child, &wait_status, 0), child);
+    assert_int_equal(WEXITSTATUS(wait_status), 0);
 }
 
 /* A file as version 1 wrote it, with a source in it. */
@@ -452,6 +522,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_empty_file_is_fresh, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_one_writer, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_bad_paths, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_tampered_schema, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_reader_without_log, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_foreign_files, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_file_of_version_1, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_garbage_and_truncation, scratch_setup,

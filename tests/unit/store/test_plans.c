@@ -203,6 +203,33 @@ static bool is_about_everything(const char *sql)
     return strstr(sql, "fleet_daily") != NULL;
 }
 
+/* The history of the document's own examples, near enough for each of its questions to have an
+ * answer: times around October 2024, and some of this week. */
+static void make_documented_history(struct pw_db *db)
+{
+    static const int64_t oct_4_ms = INT64_C(1728003600000); /* 01:00 */
+    int64_t source_id = open_prod(db), now_ms = pw_clock_wall_ms(pw_clock_system());
+    struct pw_delivery *claimed;
+    int64_t next_due_ms;
+    struct pw_error err;
+
+    (void)sweep_fleet_told(db, source_id, "ccncccc", oct_4_ms);
+    (void)sweep_fleet_told(db, source_id, "ncncccc", oct_4_ms + 24 * HOUR_MS);
+    (void)sweep_fleet_told(db, source_id, "nccccc-", oct_4_ms + 48 * HOUR_MS);
+    (void)sweep_fleet_told(db, source_id, "cnncccc", oct_4_ms + 96 * HOUR_MS);
+    assert_int_equal(pw_outbox_claim(db, "pager", 1, now_ms, &claimed, &next_due_ms, &err), PW_OK);
+    assert_non_null(claimed);
+    assert_int_equal(pw_outbox_delivered(db, claimed->delivery_id, now_ms, &err), PW_OK);
+    pw_delivery_free(claimed);
+    (void)sweep_fleet_told(db, source_id, "cnnncc-", now_ms - HOUR_MS);
+    must_run(db, "UPDATE node SET name = 'web-a', region = 'cn-north-4' WHERE node_key = 'ECS/i-0';"
+                 "UPDATE node SET name = 'db-d', region = 'cn-north-4' WHERE node_key = 'ECS/i-1';"
+                 "UPDATE node SET node_key = 'ECS/a' WHERE node_key = 'ECS/i-0';"
+                 "UPDATE report SET non_compliant_critical = 1 WHERE status = 'non_compliant';"
+                 "INSERT INTO sweep (source_id, started_at, ended_at, outcome, reason)"
+                 " VALUES (1, 1, 2, 'incomplete', 'the list changed under way')");
+}
+
 static void test_documented_queries(void **state)
 {
     struct pw_db *db = open_writer(*state);
@@ -211,18 +238,21 @@ static void test_documented_queries(void **state)
     char *at = document, *sql;
     int count = 0, bad = 0;
 
-    make_history(db, 20);
+    make_documented_history(db);
     while ((sql = next_query(&at)) != NULL) {
         const char *table = scanned(pw_db_handle(db), sql);
 
-        (void)rows(db, sql);
+        if (rows(db, sql)[0] == '\0') {
+            print_error("gives no row:\n%s\n", sql);
+            bad++;
+        }
         count++;
         if (table[0] != '\0' && !is_about_everything(sql)) {
             print_error("goes through the whole table %s:\n%s\n", table, sql);
             bad++;
         }
     }
-    assert_true(count >= 12);
+    assert_true(count >= 19);
     assert_int_equal(bad, 0);
     free(document);
     pw_db_close(db);

@@ -65,6 +65,75 @@ static void test_versions(void **state)
     pw_db_close(db);
 }
 
+/* Two baselines whose ids differ behind the 300th byte only. */
+static void test_long_baseline_ids(void **state)
+{
+    struct pw_db *db = open_writer(*state);
+
+    make_history(db, 1);
+    must_run(db, "INSERT INTO report (node_id, baseline_id, status, valid_from)"
+                 " VALUES (1, hex(zeroblob(150)) || 'a', 'compliant', 1),"
+                 "        (1, hex(zeroblob(150)) || 'b', 'compliant', 1)");
+    assert_string_equal(verify(db), "");
+    finds(db,
+          "DROP INDEX report_current; INSERT INTO report (node_id, baseline_id, status, valid_from)"
+          " VALUES (1, hex(zeroblob(150)) || 'b', 'compliant', 1)",
+          "both are current");
+    pw_db_close(db);
+}
+
+/* What was recorded while the clock was ahead stays, and is named. */
+static void test_times_to_come(void **state)
+{
+    struct pw_db *db = open_writer(*state);
+    int64_t source_id = open_prod(db);
+
+    (void)sweep_fleet(db, source_id, "c", HOUR_MS);
+    (void)sweep_fleet(db, source_id, "n", INT64_C(4102444800000)); /* 2100 */
+    assert_string_equal(verify(db),
+                        "versions: the clock was wrong when report 2 was recorded: it says "
+                        "2100-01-01T00:00:00.000Z, which is still to come\n"
+                        "versions: the clock was wrong when event 2 was recorded: it says "
+                        "2100-01-01T00:00:00.000Z, which is still to come\n");
+    (void)sweep_fleet(db, source_id, "c", 2 * HOUR_MS);
+    assert_string_equal(rows(db, "SELECT recorded_at > 4e12 FROM event ORDER BY event_id"),
+                        "0\n1\n0");
+    pw_db_close(db);
+}
+
+static void test_schema(void **state)
+{
+    static const struct {
+        const char *sql, *words;
+    } changes[] = {
+        {"DROP TRIGGER report_no_overlap",
+         "schema: trigger report_no_overlap (of report) is missing"},
+        {"DROP INDEX event_by_time", "schema: index event_by_time (of event) is missing"},
+        {"DROP VIEW remediation; CREATE VIEW remediation AS SELECT 0 AS hours",
+         "schema: view remediation (of remediation) is not the one that patchwatchd made"},
+        {"ALTER TABLE node ADD COLUMN extra TEXT",
+         "schema: table node (of node) is not the one that patchwatchd made"},
+        {"CREATE TRIGGER hush AFTER INSERT ON delivery BEGIN DELETE FROM delivery; END",
+         "schema: trigger hush (of delivery) is not patchwatchd's"},
+        {"CREATE TABLE notes (text)", "schema: table notes (of notes) is not patchwatchd's"},
+        {"CREATE INDEX aaa ON node (ip)", "schema: index aaa (of node) is not patchwatchd's"},
+        {"DROP TABLE mute", "schema: table mute (of mute) is missing"},
+    };
+    struct pw_db *db = open_writer(*state);
+
+    make_history(db, 3);
+    must_run(db, "ANALYZE"); /* SQLite's own tables are none of ours */
+    assert_string_equal(verify(db), "");
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        must_run(db, "BEGIN");
+        must_run(db, changes[i].sql);
+        if (strstr(verify(db), changes[i].words) == NULL || verified()->total != 1)
+            fail_msg("%s: %s", changes[i].sql, verify(db));
+        must_run(db, "ROLLBACK");
+    }
+    pw_db_close(db);
+}
+
 static void test_status(void **state)
 {
     struct pw_db *db = open_writer(*state);
@@ -76,6 +145,10 @@ static void test_status(void **state)
           "its current reports make it unknown");
     finds(db, "UPDATE node SET missing_since = 5 WHERE node_id = 2",
           "is missing and has 1 current reports");
+    finds(
+        db, "UPDATE node SET last_definite_status = 'non_compliant' WHERE node_id = 2",
+        "status: node 2 (ECS/i-0) was last non_compliant, but its newest transition, event 5, made "
+        "it compliant");
     pw_db_close(db);
 }
 
@@ -146,6 +219,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_sound_history, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_versions, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_long_baseline_ids, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_times_to_come, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_schema, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_status, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_deliveries_and_references, scratch_setup,
                                         scratch_teardown),

@@ -280,6 +280,16 @@ static void test_remediation(void **state)
         "prod|ECS/d|db-d|r2|2024-10-06T04:00:00.000Z|-|first report|-|1\n"
         "prod|ECS/c|-|r2|2024-10-08T02:00:00.000Z|-|first report|-|1\n"
         "prod|ECS/a|web-a|r1|2024-10-09T00:00:00.000Z|2024-10-09T01:00:00.000Z|event|1.0|1");
+    assert_string_equal(rows(db, "SELECT node_key, severity FROM remediation"),
+                        "ECS/b|high\nECS/a|critical\nECS/d|critical\nECS/c|-\nECS/a|high");
+    /* The cloud's clock may have been set back between the two. */
+    must_run(db,
+             "BEGIN; UPDATE event SET occurred_at = occurred_at - 864000000 WHERE event_id = 6");
+    assert_string_equal(rows(db, "SELECT start_utc, end_utc, hours FROM remediation"
+                                 " WHERE node_key = 'ECS/a' LIMIT 1"),
+                        "2024-10-05T00:00:00.000Z|2024-10-05T00:00:00.000Z|0.0");
+    assert_int_equal(number(db, "SELECT count(*) FROM remediation WHERE start > end"), 0);
+    must_run(db, "ROLLBACK");
     /* What began before what is left of the history began when the node was first seen. */
     must_run(db, "DELETE FROM report WHERE node_id = 4");
     assert_string_equal(rows(db, "SELECT start_utc FROM remediation WHERE node_key = 'ECS/d'"),
@@ -332,6 +342,21 @@ static void test_timeline(void **state)
     pw_db_close(db);
 }
 
+/* Of two versions that begin at the same instant the one that was replaced comes first. */
+static void test_timeline_at_one_instant(void **state)
+{
+    struct pw_db *db = with_history(state);
+
+    must_run(db, "INSERT INTO node (node_id, source_id, node_key, status, status_since,"
+                 " first_seen_at, last_seen_at) VALUES (5, 1, 'ECS/e', 'unknown', 1, 1, 1);"
+                 "INSERT INTO report (report_pk, node_id, status, valid_from, valid_to) VALUES"
+                 " (101, 5, 'unknown', 50, 50), (102, 5, 'compliant', 50, 50),"
+                 " (103, 5, 'unknown', 50, NULL)");
+    assert_string_equal(rows(db, "SELECT status FROM node_timeline WHERE node_key = 'ECS/e'"),
+                        "unknown\ncompliant\nunknown");
+    pw_db_close(db);
+}
+
 static void test_sweep_log_and_undelivered(void **state)
 {
     struct pw_db *db = with_history(state);
@@ -342,6 +367,10 @@ static void test_sweep_log_and_undelivered(void **state)
                         "2|prod|failed|2024-10-05T01:00:00.000Z|2024-10-05T00:59:59.995Z|0.0|"
                         "no answer\n"
                         "1|prod|complete|2024-10-04T01:00:00.000Z|2024-10-04T01:00:02.500Z|2.5|-");
+    /* The last is the one that began last, whatever the clock said. */
+    must_run(
+        db, "UPDATE sweep SET started_at = 5, ended_at = 6, outcome = 'failed' WHERE sweep_id = 3");
+    assert_int_equal(number(db, "SELECT sweep_id FROM sweep_log LIMIT 1"), 3);
     assert_string_equal(rows(db, "SELECT hook, state, event_id, type, source, node_key, attempts,"
                                  " created_at_utc, next_attempt_at_utc, last_error, age_hours > 0"
                                  " FROM undelivered"),
@@ -400,6 +429,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_remediation, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_transitions, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_timeline, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_timeline_at_one_instant, scratch_setup,
+                                        scratch_teardown),
         cmocka_unit_test_setup_teardown(test_sweep_log_and_undelivered, scratch_setup,
                                         scratch_teardown),
         cmocka_unit_test_setup_teardown(test_plans, scratch_setup, scratch_teardown),
