@@ -363,11 +363,11 @@ class Watch:
         return {row["node_key"]: row["status"] for row in rows}
 
     def hook_calls(self, log=None):
-        """What the recording hook was called with, in order."""
+        """What the recording hook was called with, in order; a line that is just being written is none yet."""
         path = Path(log or self.hook_log)
         if not path.exists():
             return []
-        calls = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+        calls = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
         for call in calls:
             call["event"] = json.loads(call["stdin"])
         return calls
