@@ -181,11 +181,30 @@ static void check_secrets(const struct pw_source_config *source, const struct pw
     }
 }
 
+/* http:// to this machine leaves it where a proxy elsewhere carries it. */
+static bool is_carried_away(const char *url, const char *proxy)
+{
+    const char *host = proxy != NULL ? strstr(proxy, "://") : NULL;
+    char *as_http = NULL;
+    bool is_exposed;
+
+    if (proxy == NULL || strncmp(url, "http://", 7) != 0)
+        return false;
+    if (asprintf(&as_http, "http://%s", host != NULL ? host + 3 : proxy) < 0)
+        return true;
+    is_exposed = pw_url_exposes_credentials(as_http);
+    free(as_http);
+    return is_exposed;
+}
+
 static void check_exposed(const struct pw_source_config *source, const struct pw_doc_section *own,
                           const struct pw_doc_section *defaults, const char *key, const char *url,
                           struct pw_problems *problems)
 {
-    if (url != NULL && pw_url_exposes_credentials(url)) {
+    bool may_go_by_proxy = strcmp(key, "metadata_endpoint") != 0;
+
+    if (url != NULL && (pw_url_exposes_credentials(url) ||
+                        (may_go_by_proxy && is_carried_away(url, source->proxy)))) {
         struct pw_place at = place_of(own, defaults, key);
 
         pw_problem_error(problems, at.file, at.line,

@@ -152,6 +152,17 @@ def test_a_key_in_the_clear_is_refused(pw):
     assert pw.check()[0] == 0
 
 
+def test_a_key_that_a_proxy_would_see_is_refused(pw, sim):
+    """Nor may http:// to this machine go by a proxy elsewhere, unless there is nothing to hide."""
+    pw.source(sim, proxy="proxy.example:3128", **pw.aksk())
+    code, output = pw.check()
+    assert code == 78 and "endpoint would carry credentials in the clear" in output
+    pw.source(sim, proxy="http://127.0.0.1:3128", **pw.aksk())
+    assert pw.check()[0] == 0
+    pw.source(sim, proxy="proxy.example:3128")
+    assert pw.check()[0] == 0
+
+
 # Compressed bodies
 
 def test_compressed_bodies_are_accepted(pw, sim):
