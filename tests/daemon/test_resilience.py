@@ -296,6 +296,28 @@ def test_slow_and_dead_sources_delay_no_other(make_sim, make_watch, silent, dead
     assert time.monotonic() - begun < 3
 
 
+def test_sources_are_spread_by_their_names(sim, make_watch):
+    """After their first sweep, sources stand apart within the jitter: each where its name puts it, after every start."""
+    names, gaps = ("a", "bravo", "charlie", "delta-4"), []
+    sim.fleet(nodes=NODES, non_compliant=0)
+    for _ in range(2):
+        pw = make_watch()
+        for name in names:
+            pw.source(sim, name=name, offset="page", interval="3s", jitter="50%")
+        pw.start()
+        gap = {}
+        for name in names:
+            rows = pw.wait_rows("SELECT started_at FROM sweep JOIN source USING (source_id) WHERE name = ? AND"
+                                " (SELECT count(*) FROM sweep AS o WHERE o.source_id = source.source_id) >= 2"
+                                " ORDER BY sweep_id LIMIT 2", name)
+            gap[name] = rows[1]["started_at"] - rows[0]["started_at"]
+        assert pw.stop() == 0
+        gaps.append(gap)
+    assert all(1300 <= gap <= 5000 for one in gaps for gap in one.values()), gaps
+    assert all(abs(gaps[0][name] - gaps[1][name]) < 400 for name in names), gaps
+    assert max(gaps[0].values()) - min(gaps[0].values()) > 500, gaps
+
+
 # Names that cannot be looked up
 
 @pytest.fixture(name="mute_resolver")
