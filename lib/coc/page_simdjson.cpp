@@ -354,7 +354,8 @@ bool find_code(dom::object object, const char *name, char (&digits)[24], pw_str 
 bool find_error(dom::object object, char (&digits)[24], pw_api_error *out, int depth) noexcept
 {
     static const char *const codes[] = {"error_code", "errorCode", "code"};
-    static const char *const messages[] = {"error_msg", "errorMsg", "errorMessage", "message"};
+    static const char *const messages[] = {"error_msg",     "errorMsg", "errorMessage",
+                                           "error_message", "error",    "message"};
     static const char *const requests[] = {"request_id", "requestId"};
     bool found = false;
 
@@ -365,7 +366,7 @@ bool find_error(dom::object object, char (&digits)[24], pw_api_error *out, int d
             found = true;
         }
     }
-    found = find_text(object, messages, 4, &out->message) || found;
+    found = find_text(object, messages, 6, &out->message) || found;
     (void)find_text(object, requests, 2, &out->request_id);
     if (found || depth == 0)
         return found;
@@ -409,14 +410,18 @@ pw_status parse(pw_page_decoder *decoder, const char *body, size_t len, dom::obj
     return PW_OK;
 }
 
-/* PW_EREMOTE where the document speaks of an error; of one that has a code, if that is wanted:
- * words alone may be kind ones. */
-pw_status fail_as_error(pw_page_decoder *decoder, dom::object object, bool needs_code,
+/* PW_EREMOTE where the document speaks of an error; beside a list, of one that has a code or is
+ * called an error: a mere "message" may be a kind one. */
+pw_status fail_as_error(pw_page_decoder *decoder, dom::object object, bool has_list,
                         pw_api_error *api_error, pw_error *err) noexcept
 {
+    static const char *const bad[] = {"error_msg", "errorMsg", "errorMessage", "error_message",
+                                      "error"};
+    pw_str words;
+
     *api_error = pw_api_error{};
     if (find_error(object, decoder->digits, api_error, 1) &&
-        !(needs_code && pw_str_empty(api_error->code)))
+        (!has_list || !pw_str_empty(api_error->code) || find_text(object, bad, 5, &words)))
         return pw_fail(err, PW_EREMOTE, "the API answered %.*s: %.*s", PW_STR_ARG(api_error->code),
                        PW_STR_ARG(api_error->message));
     *api_error = pw_api_error{};

@@ -63,7 +63,10 @@ static void page_done(void *context, const struct pw_http_result *result)
     summary->bytes += result->received_bytes;
     if (result->status == PW_OK) {
         summary->pages++;
-        summary->saw_a_page = sweep->was_accepted = true;
+        summary->saw_a_page = true;
+        if (!sweep->is_preparing &&
+            call->generation == pw_credentials_generation(sweep->params.credentials))
+            sweep->was_accepted = true;
         pw_credentials_accepted(sweep->params.credentials, call->generation);
         if (pw_paging_answer(&sweep->paging, call->offset, &call->answer) != PW_OK)
             sweep->out_of_memory = true;
@@ -182,7 +185,8 @@ static size_t allowed_at_once(const struct pw_sweep *sweep)
 
     if (params->source->auth != PW_AUTH_NONE && !sweep->was_accepted)
         return 1;
-    if (params->source->auth == PW_AUTH_AKSK && allowed > SIGNED_AT_ONCE_MAX)
+    if ((params->source->auth == PW_AUTH_AKSK || params->source->auth == PW_AUTH_METADATA) &&
+        allowed > SIGNED_AT_ONCE_MAX)
         allowed = SIGNED_AT_ONCE_MAX;
     if (allowed > params->connection_share)
         allowed = params->connection_share;

@@ -76,11 +76,17 @@ static bool is_success(long http_status)
     return http_status >= 200 && http_status <= 299;
 }
 
+/* The answer to the last attempt; NULL where that one had none, though an earlier one did. */
+static const struct pw_http_response *answer_of(const struct pw_http_result *result)
+{
+    return result->status == PW_EREMOTE || result->status == PW_EFORMAT ? result->response : NULL;
+}
+
 /* What the answer says, else what was wrong with it. */
 static void tell_failure(struct pw_sweep *sweep, const struct pw_http_result *result,
                          const struct pw_api_error *api)
 {
-    const struct pw_http_response *response = result->response;
+    const struct pw_http_response *response = answer_of(result);
     struct pw_sweep_summary *summary = &sweep->summary;
     char message[sizeof summary->error_msg], cause[sizeof summary->cause];
     struct pw_str said = api->message.data != NULL ? api->message : PW_STR_NULL;
@@ -248,7 +254,7 @@ static bool prepares_for(struct page_call *call)
 void pw_sweeping_failed(struct page_call *call, const struct pw_http_result *result)
 {
     struct pw_sweep *sweep = call->sweep;
-    const struct pw_http_response *response = result->response;
+    const struct pw_http_response *response = answer_of(result);
     struct pw_api_error api = {0};
     enum pw_api_cause cause = PW_API_OTHER;
     char message[sizeof result->error.message];
@@ -262,6 +268,7 @@ void pw_sweeping_failed(struct page_call *call, const struct pw_http_result *res
         if (response->body.len > 0)
             pw_error_body_decode(sweep->error_body, response->body.data, response->body.len, &api);
         cause = is_success(response->status) ? call->refusal
+                : response->status == 407    ? PW_API_OTHER /* a proxy, which knows no key */
                                              : pw_api_cause_of(response->status, PW_STR_NULL);
         if (is_throttle(call, response->status))
             throttled(call);
@@ -279,7 +286,8 @@ void pw_sweeping_failed(struct page_call *call, const struct pw_http_result *res
         pw_credentials_forbidden(sweep->params.credentials, call->generation);
     }
     tell_failure(sweep, result, &api);
-    if ((cause == PW_API_AUTH || cause == PW_API_FORBIDDEN) && !sweep->summary.auth_failed) {
+    if ((cause == PW_API_AUTH || cause == PW_API_FORBIDDEN) && !sweep->summary.auth_failed &&
+        !sweep->no_credential) {
         sweep->summary.auth_failed = true;
         if (response != NULL)
             tell_skew(sweep, response);
