@@ -232,6 +232,7 @@ static void prune_done(struct pw_caretaker *caretaker)
         pw_log_warning("retention: %s", care->error.message);
         end_walk(caretaker);
     } else if (care->prune.stage == PW_PRUNE_DONE || caretaker->is_closing ||
+               caretaker->params.retention_ms == 0 || /* since a reload: keep all */
                (is_once && monotonic_ms(caretaker) > caretaker->once_end_ms)) {
         end_walk(caretaker);
     } else {

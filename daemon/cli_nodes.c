@@ -176,7 +176,7 @@ static bool can_tell(struct cli *cli, int64_t at_ms, enum pw_status *status)
     int64_t first_ms = PW_TIME_NONE, kept_ms = PW_TIME_NONE;
     char text[PW_WHEN_SIZE];
 
-    *status = pw_query_span(cli->db, &rows, &cli->err);
+    *status = pw_query_span(cli->db, cli->options[CLI_SOURCE], &rows, &cli->err);
     if (*status == PW_OK)
         *status = pw_rows_next(&rows, &row, &cli->err);
     if (*status == PW_OK && row) {

@@ -74,7 +74,8 @@ enum pw_care_verdict pw_care_check(struct pw_db *db, int64_t limit_ms, const ato
         (void)pw_fail(
             err, PW_ECORRUPT,
             "%s is damaged: %s; the file is left as it is: restore a backup, or save what "
-            "can be read with: sqlite3 %s \".recover\" | sqlite3 recovered.db",
+            "can be read with: sqlite3 %s .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 "
+            "recovered.db (operations.md says how to go on)",
             path, said, path);
     return PW_CARE_DAMAGED;
 }

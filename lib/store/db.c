@@ -276,7 +276,7 @@ static enum pw_status set_up_writer(struct pw_db *db, const char *path, struct p
         status = pw_db_exec(db, writer_settings, err);
     if (status == PW_OK && kind != PW_DB_CURRENT)
         status = pw_db_migrate(db, path, err);
-    if (status == PW_OK && kind != PW_DB_FRESH)
+    if (status == PW_OK && kind == PW_DB_CURRENT)
         status = pw_schema_require(db, path, err);
     if (status == PW_OK) {
         db->is_unclean = kind != PW_DB_FRESH && !has_closed_mark(db->lock_fd);

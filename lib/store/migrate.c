@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "store/chain.h"
+#include "store/schema_compare.h"
 
 enum { MIGRATION_PARTS = 2 };
 
@@ -122,6 +123,9 @@ enum pw_status pw_db_migrate(struct pw_db *db, const char *path, struct pw_error
         if (migrations[i].version > version)
             status = run_migration(db, &migrations[i], err);
     }
+    /* Before it is for good: a file that is refused is left to the version that wrote it. */
+    if (status == PW_OK && version > 0)
+        status = pw_schema_require(db, path, err);
     if (status == PW_OK)
         status = pw_db_commit(db, err);
 out:

@@ -13,9 +13,13 @@ enum {
     SPARE_PAGES = 256, /* free pages that the file keeps: the next rows need them again */
 };
 
-/* A wrong clock at one sweep of each of many sources is no agreement: four of one source are. */
+/* A wrong clock at one sweep of each of many sources is no agreement: four of one source are, that
+ * got an answer. Under a wrong clock no certificate holds and no signature is good, so that sweeps
+ * that saw no page say nothing of the time. The + keeps SQLite from sorting all of a source. */
 static const char agreed_sql[] =
-    "SELECT coalesce(max((SELECT w.started_at FROM sweep AS w WHERE w.source_id = s.source_id"
+    "SELECT coalesce(max((SELECT w.started_at FROM sweep AS w"
+    "                       WHERE +w.source_id = s.source_id"
+    "                         AND (w.outcome = 'complete' OR w.pages > 0)"
     "                      ORDER BY w.sweep_id DESC LIMIT 1 OFFSET 3)),"
     "                (SELECT started_at FROM sweep ORDER BY sweep_id LIMIT 1)) FROM source AS s";
 
@@ -24,9 +28,13 @@ static const char reports_sql[] =
     " (SELECT r.report_pk FROM report AS r WHERE r.valid_to < ?1 ORDER BY r.valid_to LIMIT ?2)";
 
 static const char front_sql[] = "SELECT min(event_id) FROM event";
-/* The first event of the window that must stay. */
+/* The first event of the window that must stay. One whose time is still to come (the clock was
+ * wrong) stands for that of the events behind it: where one of those is old, so is this. */
 static const char stays_sql[] =
-    "SELECT e.event_id FROM event AS e WHERE e.event_id BETWEEN ?1 AND ?2 AND (e.recorded_at >= ?3"
+    "SELECT e.event_id FROM event AS e WHERE e.event_id BETWEEN ?1 AND ?2"
+    " AND ((e.recorded_at >= ?3"
+    "       AND NOT (e.recorded_at > ?4 AND EXISTS (SELECT 1 FROM event AS l"
+    "                 WHERE +l.event_id > e.event_id AND l.recorded_at < ?3)))"
     " OR EXISTS (SELECT 1 FROM delivery AS d WHERE d.event_id = e.event_id"
     "             AND d.state IN ('pending', 'dead'))) ORDER BY e.event_id LIMIT 1";
 static const char last_sql[] = "SELECT event_id, chain_hash FROM event WHERE event_id <= ?1"
@@ -140,7 +148,7 @@ static enum pw_status prune_reports(struct pw_db *db, struct pw_prune *prune, in
 }
 
 /* The last event that may go in this step; event_id 0: none. */
-static enum pw_status find_last(struct pw_db *db, const struct pw_prune *prune,
+static enum pw_status find_last(struct pw_db *db, const struct pw_prune *prune, int64_t now_ms,
                                 struct pw_chain_link *out, struct pw_error *err)
 {
     int64_t front[2], stays[2], end;
@@ -152,8 +160,8 @@ static enum pw_status find_last(struct pw_db *db, const struct pw_prune *prune,
     if (status != PW_OK || front[0] == 0)
         return status;
     end = front[0] + STEP_ROWS - 1;
-    status =
-        look(db, stays_sql, (const int64_t[]){front[0], end, prune->cutoff_ms}, 3, 0, stays, err);
+    status = look(db, stays_sql, (const int64_t[]){front[0], end, prune->cutoff_ms, now_ms}, 4, 0,
+                  stays, err);
     if (status != PW_OK || stays[0] == front[0])
         return status;
     if (stays[0] != 0)
@@ -176,7 +184,7 @@ static enum pw_status prune_events(struct pw_db *db, struct pw_prune *prune, int
 {
     struct pw_chain_link last;
     int64_t events = 0, deliveries = 0;
-    enum pw_status status = find_last(db, prune, &last, err);
+    enum pw_status status = find_last(db, prune, now_ms, &last, err);
 
     if (status != PW_OK)
         return status;

@@ -152,9 +152,14 @@ enum pw_status pw_query_at(struct pw_db *db, int64_t at_ms, const struct pw_node
     return status;
 }
 
-enum pw_status pw_query_span(struct pw_db *db, struct pw_rows *out, struct pw_error *err)
+enum pw_status pw_query_span(struct pw_db *db, const char *source, struct pw_rows *out,
+                             struct pw_error *err)
 {
-    return ask(db, pw_sql_span, out, err);
+    enum pw_status status = ask(db, pw_sql_span, out, err);
+
+    if (status == PW_OK)
+        pw_db_bind_text(out->statement, 1, source);
+    return status;
 }
 
 enum pw_status pw_query_find(struct pw_db *db, enum pw_node_by by, const char *text,

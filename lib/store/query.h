@@ -63,9 +63,10 @@ PW_MUST_CHECK enum pw_status pw_query_nodes(struct pw_db *db, const struct pw_no
 PW_MUST_CHECK enum pw_status pw_query_at(struct pw_db *db, int64_t at_ms,
                                          const struct pw_node_filter *filter, struct pw_rows *out,
                                          struct pw_error *err);
-/* One row: begin and end of what the versions can tell, so far as is known. */
-PW_MUST_CHECK enum pw_status pw_query_span(struct pw_db *db, struct pw_rows *out,
-                                           struct pw_error *err);
+/* One row: begin and end of what the versions can tell of a source (NULL: of all), so far as is
+ * known. */
+PW_MUST_CHECK enum pw_status pw_query_span(struct pw_db *db, const char *source,
+                                           struct pw_rows *out, struct pw_error *err);
 
 enum pw_node_by { PW_NODE_BY_KEY, PW_NODE_BY_INSTANCE, PW_NODE_BY_NAME, PW_NODE_BY_COUNT };
 /* The machines that `text` names in that way; instance: instance_id or the cluster's node id. */

@@ -155,8 +155,10 @@ const char pw_sql_at[] =
 
 const char pw_sql_span[] = "SELECT min(baseline_at) AS baseline_at,"
                            "       max(last_complete_at) AS last_complete_at,"
-                           "       (SELECT min(first_seen_at) FROM node) AS first_seen_at"
-                           "  FROM source";
+                           "       (SELECT min(n.first_seen_at) FROM node AS n"
+                           "          JOIN source AS x ON x.source_id = n.source_id"
+                           "         WHERE ?1 IS NULL OR x.name = ?1) AS first_seen_at"
+                           "  FROM source WHERE ?1 IS NULL OR name = ?1";
 
 #define FIND                                                                                       \
     "SELECT n.node_id, s.name AS source, n.node_key, n.name, n.instance_id, n.region,"             \

@@ -95,11 +95,12 @@ enum pw_status pw_db_fail(struct pw_db *db, struct pw_error *err, const char *wh
     /* Copied into err before anything else may change the connection's message. */
     if (status == PW_ECORRUPT) {
         pw_db_distrust(db);
-        return pw_fail(err, status,
-                       "%s: %s (%s %d); the file is left as it is: restore a backup, or save what "
-                       "can be read with: sqlite3 %s \".recover\" | sqlite3 recovered.db",
-                       what, sqlite3_errmsg(db->handle), code_name(code), code,
-                       path != NULL ? path : "FILE");
+        return pw_fail(
+            err, status,
+            "%s: %s (%s %d); the file is left as it is: restore a backup, or save what "
+            "can be read with: sqlite3 %s .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 "
+            "recovered.db (operations.md says how to go on)",
+            what, sqlite3_errmsg(db->handle), code_name(code), code, path != NULL ? path : "FILE");
     }
     return pw_fail(err, status, "%s: %s (%s %d)", what, sqlite3_errmsg(db->handle), code_name(code),
                    code);

@@ -282,6 +282,7 @@ enum pw_status pw_store_verify(struct pw_db *db, const struct pw_verify_params *
         enum pw_status status;
 
         verify.check = (enum pw_verify_check)check;
+        verify.now_ms = pw_clock_wall_ms(pw_clock_system()); /* the daemon may be writing on */
         status = run_check(&verify);
         if (status == PW_OK)
             continue;

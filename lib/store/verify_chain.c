@@ -24,10 +24,15 @@ static const char sweeps_sql[] =
     "    FROM sweep AS s"
     "   WHERE s.transitions > 0"
     "     AND s.sweep_id > coalesce((SELECT max(sweep_id) FROM chain_start), 0)"
-    "     AND (s.ended_at >= ?1"
+    "     AND (s.ended_at BETWEEN ?1 AND ?2"
     "          OR EXISTS (SELECT 1 FROM (SELECT sweep_id, recorded_at FROM event"
     "                                     ORDER BY event_id LIMIT 1) AS f"
-    "                      WHERE s.sweep_id > f.sweep_id AND s.started_at > f.recorded_at))) AS w"
+    "                      WHERE s.sweep_id > f.sweep_id AND s.started_at > f.recorded_at"
+    "                        AND s.ended_at BETWEEN s.started_at AND ?2"
+    "                        AND (SELECT x.ended_at FROM sweep AS x WHERE x.sweep_id = f.sweep_id)"
+    "                            < s.started_at"
+    "                        AND (SELECT x.started_at FROM sweep AS x"
+    "                              WHERE x.sweep_id = f.sweep_id) <= f.recorded_at))) AS w"
     " WHERE w.left < w.transitions ORDER BY w.sweep_id";
 /* Retention takes versions before events. */
 static const char older_sql[] = "SELECT count(*), min(report_pk) FROM report WHERE valid_to < ?1";
@@ -148,6 +153,7 @@ static enum pw_status verify_sweeps(struct pw_verifying *verify, const struct en
     if (status != PW_OK)
         return status;
     pw_db_bind_int(statement, 1, ends->kept_from);
+    pw_db_bind_int(statement, 2, verify->now_ms);
     while ((status = pw_db_step(verify->db, statement, &row, verify->err)) == PW_OK && row)
         pw_verify_found(verify,
                         "events were removed: sweep %lld raised %lld transitions, %lld of them are "

@@ -95,7 +95,7 @@ def test_damaged_database_is_refused_and_left_alone(pw, sim):
     for _ in range(2):
         assert pw.once() == 74
     text = pw.log_text()
-    assert "is damaged" in text and "restore a backup" in text and ".recover" in text
+    assert "is damaged" in text and "restore a backup" in text and ".dump" in text
     assert pw.database.read_bytes() == before
     assert len(sim.requests()) == asked
     pw.database.unlink()

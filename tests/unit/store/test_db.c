@@ -278,8 +278,8 @@ static void test_garbage_and_truncation(void **state)
 
     memset(garbage, 'x', sizeof garbage);
     put_file(scratch->path, garbage, sizeof garbage);
-    open_fails(scratch->path, PW_DB_WRITE, PW_ECORRUPT, ".recover");
-    open_fails(scratch->path, PW_DB_READ, PW_ECORRUPT, ".recover");
+    open_fails(scratch->path, PW_DB_WRITE, PW_ECORRUPT, ".dump");
+    open_fails(scratch->path, PW_DB_READ, PW_ECORRUPT, ".dump");
     assert_int_equal(stat(scratch->path, &after), 0);
     assert_int_equal(after.st_size, sizeof garbage);
 
@@ -290,7 +290,7 @@ static void test_garbage_and_truncation(void **state)
     assert_int_equal(unlink(wal), 0); /* checkpointed: all is in the file itself */
     assert_int_equal(stat(scratch->path, &before), 0);
     assert_int_equal(truncate(scratch->path, before.st_size / 2), 0);
-    open_fails(scratch->path, PW_DB_WRITE, PW_ECORRUPT, ".recover");
+    open_fails(scratch->path, PW_DB_WRITE, PW_ECORRUPT, ".dump");
     assert_int_equal(stat(scratch->path, &after), 0);
     assert_int_equal(after.st_size, before.st_size / 2);
 }
