@@ -11,6 +11,7 @@
 #include "daemon/cli.h"
 #include "daemon/cli_output.h"
 #include "daemon/cli_sources.h"
+#include "store/care.h"
 
 enum { SHOWN_PROBLEMS = 10 };
 
@@ -100,6 +101,23 @@ static enum cli_running print_daemon(struct state *state)
     (void)printf(" on %s\n\n", cli_printable(&hold, pw_str_of(cli->database)));
     cli_text_free(&hold);
     return running;
+}
+
+/* A reader that stays lets the log grow; the daemon warns of it in its own log. */
+static void print_wal(struct state *state)
+{
+    enum { MIB = 1024 * 1024, WORTH_TELLING_BYTES = 64 * MIB };
+    struct cli *cli = state->cli;
+    int64_t wal_bytes = pw_care_wal_bytes(cli->db);
+
+    if (!is_text(state)) {
+        pw_json_key(&cli->json, "wal_bytes");
+        pw_json_int(&cli->json, wal_bytes);
+    } else if (wal_bytes > WORTH_TELLING_BYTES) {
+        cli_print(cli, PW_PAINT_WARN, "The write-ahead log has %" PRId64 " MiB: somebody reads on",
+                  wal_bytes / MIB);
+        (void)puts("\n");
+    }
 }
 
 /* The fleet ----------------------------------------------------------------------------------- */
@@ -353,6 +371,7 @@ int cli_status(struct cli *cli)
         cli_json_time(cli, "at", cli->now_ms);
     }
     running = print_daemon(&state);
+    print_wal(&state);
     status = cli_print_sources(cli, running, &state.wrong);
     if (status == PW_OK)
         status = print_fleet(&state, &broken);

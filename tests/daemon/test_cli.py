@@ -229,6 +229,7 @@ def test_status_of_a_running_daemon(pw, sim):
     status = ask_json(pw, "status")
     assert status["daemon"] == {"state": "running", "pid": pw.process.pid, "database": str(pw.database)}
     assert (status["ok"], status["wrong"]) == (True, [])
+    assert status["wal_bytes"] == pw.database.with_name(pw.database.name + "-wal").stat().st_size > 0
     source = status["sources"][0]
     assert (source["source"], source["outcome"], source["records"], source["interval_ms"]) == ("prod", "complete", 5, 60000)
     assert source["next_at"] == source["started_at"] + 60000
