@@ -14,7 +14,7 @@ bool pw_retry_status(long http_status)
     case 425: /* too early */
     case 429: /* too many requests */
         return true;
-    case 501: /* not implemented: will not be in a minute either */
+    case 501: /* the server does not know the method, now or in a minute */
         return false;
     default:
         return http_status >= 500 && http_status <= 599;
