@@ -488,6 +488,17 @@ static enum pw_status open_caretaker(struct pw_service *service, struct pw_error
     return pw_caretaker_new(&params, &service->caretaker, err);
 }
 
+static enum pw_status open_dispatch(struct pw_service *service, struct pw_error *err)
+{
+    struct pw_hook_tools tools = {
+        .loop = &service->loop,
+        .http = service->http,
+        .clock = pw_clock_system(),
+    };
+
+    return pw_dispatch_new(&tools, service->store, service->alerts, &service->dispatch, err);
+}
+
 /* Everything that can be refused is opened here, before the first request is made. */
 static enum pw_status open_parts(struct pw_service *service, struct pw_error *err)
 {
@@ -501,8 +512,7 @@ static enum pw_status open_parts(struct pw_service *service, struct pw_error *er
     if (status == PW_OK)
         status = open_caretaker(service, err);
     if (status == PW_OK)
-        status = pw_dispatch_new(&service->loop, service->store, pw_clock_system(), service->alerts,
-                                 &service->dispatch, err);
+        status = open_dispatch(service, err);
     return status;
 }
 

@@ -311,18 +311,18 @@ void pw_dispatch_settle(struct pw_dispatch *dispatch)
 
 /* The face ------------------------------------------------------------------------------------- */
 
-enum pw_status pw_dispatch_new(uv_loop_t *loop, struct pw_store *store,
-                               const struct pw_clock *clock, const struct pw_alerts *alerts,
-                               struct pw_dispatch **out, struct pw_error *err)
+enum pw_status pw_dispatch_new(const struct pw_hook_tools *tools, struct pw_store *store,
+                               const struct pw_alerts *alerts, struct pw_dispatch **out,
+                               struct pw_error *err)
 {
     struct pw_dispatch *dispatch = calloc(1, sizeof *dispatch);
 
     *out = NULL;
     if (dispatch == NULL)
         return pw_fail_nomem(err);
-    dispatch->loop = loop;
+    dispatch->tools = *tools;
     dispatch->store = store;
-    dispatch->clock = clock;
+    dispatch->clock = tools->clock;
     dispatch->recover_due_ms = INT64_MIN;
     dispatch->current = pw_generation_new(dispatch, alerts);
     if (dispatch->current == NULL || add_lanes(dispatch, alerts) != PW_OK) {
@@ -330,7 +330,7 @@ enum pw_status pw_dispatch_new(uv_loop_t *loop, struct pw_store *store,
         free(dispatch);
         return pw_fail_nomem(err);
     }
-    (void)uv_timer_init(loop, &dispatch->timer); /* cannot fail */
+    (void)uv_timer_init(tools->loop, &dispatch->timer); /* cannot fail */
     dispatch->timer.data = dispatch;
     bind_lanes(dispatch);
     *out = dispatch;

@@ -6,17 +6,17 @@
 #include <uv.h>
 
 #include "alert/alerts.h"
+#include "alert/hook.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "store/thread.h"
 
 struct pw_dispatch;
 
-/* alerts is borrowed until pw_dispatch_use replaces it or close has ended. store must take jobs
- * until close has ended. */
-PW_MUST_CHECK enum pw_status pw_dispatch_new(uv_loop_t *loop, struct pw_store *store,
-                                             const struct pw_clock *clock,
-                                             const struct pw_alerts *alerts,
+/* tools is copied. alerts is borrowed until pw_dispatch_use replaces it or close has ended. store
+ * must take jobs until close has ended. */
+PW_MUST_CHECK enum pw_status pw_dispatch_new(const struct pw_hook_tools *tools,
+                                             struct pw_store *store, const struct pw_alerts *alerts,
                                              struct pw_dispatch **out, struct pw_error *err);
 /* Recovers what was in flight at the last end, and begins to deliver. */
 void pw_dispatch_start(struct pw_dispatch *dispatch);

@@ -53,9 +53,10 @@ static void start(struct pw_lane *lane, struct pw_delivery *delivery,
     slot->delivery = delivery;
     lane->slots_used++;
     pw_generation_use(generation);
-    if (pw_hook_kind_of(hook)->start(lane->dispatch->loop, hook, delivery, pw_slot_finish, slot,
+    if (pw_hook_kind_of(hook)->start(&lane->dispatch->tools, hook, delivery, pw_slot_finish, slot,
                                      &slot->run, &err) != PW_OK)
-        pw_slot_conclude(slot, PW_HOOK_RETRY, err.message);
+        pw_slot_conclude(slot,
+                         &(struct pw_hook_result){.outcome = PW_HOOK_RETRY, .why = err.message});
 }
 
 /* Run on the store thread. */

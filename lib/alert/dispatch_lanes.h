@@ -94,7 +94,7 @@ struct pw_lane {
 };
 
 struct pw_dispatch {
-    uv_loop_t *loop;
+    struct pw_hook_tools tools;
     struct pw_store *store;
     const struct pw_clock *clock;
     uv_timer_t timer;
@@ -141,9 +141,9 @@ void pw_dispatch_pump(struct pw_dispatch *dispatch);
 
 /* dispatch_record.c */
 /* The attempt is over, or could not be started: decides what is recorded, and begins to. */
-void pw_slot_conclude(struct pw_slot *slot, enum pw_hook_outcome outcome, const char *why);
+void pw_slot_conclude(struct pw_slot *slot, const struct pw_hook_result *result);
 /* The same as the pw_hook_done of a run, whose context is the slot. */
-void pw_slot_finish(void *context, enum pw_hook_outcome outcome, const char *why);
+void pw_slot_finish(void *context, const struct pw_hook_result *result);
 void pw_slot_record(struct pw_slot *slot);
 void pw_slot_clear(struct pw_slot *slot);
 

@@ -143,7 +143,7 @@ static void decide_failure(struct pw_slot *slot, const char *why)
                    delivery->attempts, slot->why, pw_duration_text(wait, sizeof wait, delay_ms));
 }
 
-void pw_slot_conclude(struct pw_slot *slot, enum pw_hook_outcome outcome, const char *why)
+void pw_slot_conclude(struct pw_slot *slot, const struct pw_hook_result *result)
 {
     struct pw_dispatch *dispatch = slot->lane->dispatch;
 
@@ -156,19 +156,19 @@ void pw_slot_conclude(struct pw_slot *slot, enum pw_hook_outcome outcome, const 
         pw_slot_clear(slot);
     } else {
         slot->result_at_ms = pw_clock_wall_ms(dispatch->clock);
-        if (outcome == PW_HOOK_DELIVERED)
+        if (result->outcome == PW_HOOK_DELIVERED)
             slot->result = PW_RESULT_DELIVERED;
         else
-            decide_failure(slot, why);
+            decide_failure(slot, result->why);
         pw_slot_record(slot);
     }
 }
 
-void pw_slot_finish(void *context, enum pw_hook_outcome outcome, const char *why)
+void pw_slot_finish(void *context, const struct pw_hook_result *result)
 {
     struct pw_slot *slot = context;
     struct pw_dispatch *dispatch = slot->lane->dispatch;
 
-    pw_slot_conclude(slot, outcome, why);
+    pw_slot_conclude(slot, result);
     pw_dispatch_settle(dispatch);
 }

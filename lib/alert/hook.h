@@ -5,25 +5,45 @@
 #include <uv.h>
 
 #include "alert/alerts.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "store/outbox.h"
 
 enum pw_hook_outcome {
     PW_HOOK_DELIVERED,
-    PW_HOOK_RETRY, /* try again later */
+    PW_HOOK_RETRY,   /* try again later */
+    PW_HOOK_REFUSED, /* the receiver takes offence at what it was sent: events that went together
+                        are tried again one by one, so that a bad one does not keep back others */
+    PW_HOOK_GONE     /* the receiver says that it will never take anything again (410) */
 };
 
+/* How an attempt ended; borrowed for the time of the call. */
+struct pw_hook_result {
+    enum pw_hook_outcome outcome;
+    const char *why;        /* for last_error; "" when delivered */
+    int64_t retry_after_ms; /* the receiver asked not to be tried again before; 0 = it did not */
+};
+
+/* What hooks work with. */
+struct pw_hook_tools {
+    uv_loop_t *loop;
+    struct pw_http *http; /* NULL in tests of hooks that need none */
+    const struct pw_clock *clock;
+};
+
+struct pw_http;
 struct pw_hook_run; /* one running attempt; its kind's */
 
-/* Called once, on the loop, when all that belongs to the attempt is over and freed. why is for
- * last_error ("" when delivered). */
-typedef void (*pw_hook_done)(void *context, enum pw_hook_outcome outcome, const char *why);
+/* Called once, on the loop, never from within start, when all that belongs to the attempt is over
+ * and freed. */
+typedef void (*pw_hook_done)(void *context, const struct pw_hook_result *result);
 
 struct pw_hook_kind {
-    /* Starts one attempt for one delivery; hook and delivery are borrowed until done. Not PW_OK:
-     * done is not called and err says why (the attempt counts as failed). */
-    enum pw_status (*start)(uv_loop_t *loop, const struct pw_hook_config *hook,
-                            const struct pw_delivery *delivery, pw_hook_done done, void *context,
+    /* Starts one attempt for the deliveries of a list, in its order: one, or those of a group.
+     * tools, hook and list are borrowed until done. Not PW_OK: done is not called and err says why
+     * (the attempt counts as failed). */
+    enum pw_status (*start)(const struct pw_hook_tools *tools, const struct pw_hook_config *hook,
+                            const struct pw_delivery *list, pw_hook_done done, void *context,
                             struct pw_hook_run **out, struct pw_error *err);
     /* Ends it early (shutdown): asks it to stop now; done follows. */
     void (*stop)(struct pw_hook_run *run);

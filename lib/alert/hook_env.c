@@ -37,12 +37,18 @@ static char *variable(const char *name, struct pw_str value)
     return pw_buffer_take(&out);
 }
 
-char **pw_hook_env_new(const struct pw_delivery *delivery)
+char **pw_hook_env_new(const struct pw_delivery *list)
 {
-    char attempt[NUMBER_BYTES];
+    const struct pw_delivery *delivery = list;
+    char attempt[NUMBER_BYTES], reminder[NUMBER_BYTES], events[NUMBER_BYTES];
+    int64_t event_count = 0;
     char **env;
 
     (void)snprintf(attempt, sizeof attempt, "%" PRId64, delivery->attempts);
+    (void)snprintf(reminder, sizeof reminder, "%" PRId64, delivery->reminder);
+    for (const struct pw_delivery *each = list; each != NULL; each = each->next)
+        event_count++;
+    (void)snprintf(events, sizeof events, "%" PRId64, event_count);
     const struct {
         const char *name;
         struct pw_str value;
@@ -59,7 +65,8 @@ char **pw_hook_env_new(const struct pw_delivery *delivery)
         {"PATCHWATCH_HOOK", pw_str_of(delivery->hook)},
         {"PATCHWATCH_RULE", pw_str_of(delivery->rule)},
         {"PATCHWATCH_ATTEMPT", pw_str_of(attempt)},
-        {"PATCHWATCH_COUNT", pw_str_of("1")},
+        {"PATCHWATCH_REMINDER", pw_str_of(reminder)},
+        {"PATCHWATCH_COUNT", pw_str_of(events)},
     };
     const size_t count = sizeof variables / sizeof variables[0];
 
@@ -96,14 +103,22 @@ static bool write_all(int fd, const char *data, size_t len)
     return true;
 }
 
-enum pw_status pw_hook_stdin_new(struct pw_str event_json, int *out_fd, struct pw_error *err)
+static bool write_events(int fd, const struct pw_delivery *list)
+{
+    for (const struct pw_delivery *each = list; each != NULL; each = each->next) {
+        if (!write_all(fd, each->event_json.data, each->event_json.len) || !write_all(fd, "\n", 1))
+            return false;
+    }
+    return true;
+}
+
+enum pw_status pw_hook_stdin_new(const struct pw_delivery *list, int *out_fd, struct pw_error *err)
 {
     enum pw_status status;
     int fd = memfd_create("patchwatch-event", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
     *out_fd = -1;
-    if (fd < 0 || !write_all(fd, event_json.data, event_json.len) || !write_all(fd, "\n", 1) ||
-        lseek(fd, 0, SEEK_SET) != 0 ||
+    if (fd < 0 || !write_events(fd, list) || lseek(fd, 0, SEEK_SET) != 0 ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
         status = pw_fail(err, PW_EIO, "the event cannot be put into memory: %s", strerror(errno));
         if (fd >= 0)

@@ -1,4 +1,4 @@
-/* The exec hook: one process for one delivery. Its own session, so that TERM and KILL reach all of
+/* The exec hook: one process for one attempt. Its own session, so that TERM and KILL reach all of
  * what it started; standard input a sealed in-memory file, standard output and error one pipe of
  * which we keep the end. A run is freed when its last handle is closed; only then is `done` called.
  */
@@ -125,7 +125,7 @@ static enum pw_hook_outcome conclude(const struct pw_hook_run *run, char why[WHY
 static void on_closed(uv_handle_t *handle)
 {
     struct pw_hook_run *run = handle->data;
-    enum pw_hook_outcome outcome;
+    struct pw_hook_result result = {0};
     char why[WHY_BYTES];
     pw_hook_done done = run->done;
     void *context = run->context;
@@ -136,9 +136,10 @@ static void on_closed(uv_handle_t *handle)
         free(run);
         return;
     }
-    outcome = conclude(run, why);
+    result.outcome = conclude(run, why);
+    result.why = why;
     free(run);
-    done(context, outcome, why);
+    done(context, &result);
 }
 
 static void close_run(struct pw_hook_run *run)
@@ -292,13 +293,15 @@ static int spawn(uv_loop_t *loop, struct pw_hook_run *run, char **env, int stdin
     return uv_spawn(loop, &run->process, &options);
 }
 
-static enum pw_status exec_start(uv_loop_t *loop, const struct pw_hook_config *hook,
-                                 const struct pw_delivery *delivery, pw_hook_done done,
-                                 void *context, struct pw_hook_run **out, struct pw_error *err)
+static enum pw_status exec_start(const struct pw_hook_tools *tools,
+                                 const struct pw_hook_config *hook, const struct pw_delivery *list,
+                                 pw_hook_done done, void *context, struct pw_hook_run **out,
+                                 struct pw_error *err)
 {
     enum pw_status status = PW_OK;
+    uv_loop_t *loop = tools->loop;
     struct pw_hook_run *run = calloc(1, sizeof *run);
-    char **env = pw_hook_env_new(delivery);
+    char **env = pw_hook_env_new(list);
     int stdin_fd = -1;
     uv_file pipe_fds[2] = {-1, -1};
     int rc;
@@ -310,7 +313,7 @@ static enum pw_status exec_start(uv_loop_t *loop, const struct pw_hook_config *h
     }
     run->hook = hook;
     run->state = RUN_RUNNING;
-    status = pw_hook_stdin_new(delivery->event_json, &stdin_fd, err);
+    status = pw_hook_stdin_new(list, &stdin_fd, err);
     if (status != PW_OK)
         goto out;
     rc = uv_pipe(pipe_fds, UV_NONBLOCK_PIPE, 0);

@@ -21,6 +21,7 @@ static const struct migration migrations[] = {
     {1, {pw_sql_schema, pw_sql_views}, NULL},
     {2, {pw_sql_migration_2}, NULL},
     {3, {pw_sql_migration_3, pw_sql_migration_3_views}, pw_chain_migrate},
+    {4, {pw_sql_migration_4}, NULL},
 };
 enum { MIGRATION_COUNT = sizeof migrations / sizeof *migrations };
 

@@ -5,7 +5,7 @@
 
 #include "store/db.h"
 
-#define PW_DB_SCHEMA_VERSION 3
+#define PW_DB_SCHEMA_VERSION 4
 
 /* The SQL files of this folder, by embed.cmake. */
 extern const char pw_sql_schema[];
@@ -13,6 +13,7 @@ extern const char pw_sql_views[];
 extern const char pw_sql_migration_2[];
 extern const char pw_sql_migration_3[];
 extern const char pw_sql_migration_3_views[];
+extern const char pw_sql_migration_4[];
 
 enum pw_db_kind {
     PW_DB_FRESH,   /* nothing in it yet */

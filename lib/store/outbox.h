@@ -28,6 +28,7 @@ struct pw_delivery {
     struct pw_str event_json; /* the CloudEvent, one line */
     int64_t attempts;         /* this one included */
     int64_t created_at_ms;
+    int64_t reminder; /* 0 = the event is told for the first time, n = the nth reminder of it */
     struct pw_delivery *next;
 };
 void pw_delivery_free(struct pw_delivery *delivery);

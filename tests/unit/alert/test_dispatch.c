@@ -149,10 +149,10 @@ static void add_hook(struct fixture *f, struct hooks *hooks, const char *name, c
 
 static void new_dispatch(struct fixture *f)
 {
+    struct pw_hook_tools tools = {.loop = &f->loop, .clock = pw_clock_system()};
     struct pw_error err;
 
-    assert_int_equal(pw_dispatch_new(&f->loop, f->store, pw_clock_system(), &f->hooks.alerts,
-                                     &f->dispatch, &err),
+    assert_int_equal(pw_dispatch_new(&tools, f->store, &f->hooks.alerts, &f->dispatch, &err),
                      PW_OK);
 }
 

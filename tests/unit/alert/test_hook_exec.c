@@ -109,13 +109,13 @@ static void assert_left(struct fixture *f, const char *name, const char *expecte
     assert_string_equal(left(f, name, &len), expected);
 }
 
-static void on_done(void *context, enum pw_hook_outcome outcome, const char *why)
+static void on_done(void *context, const struct pw_hook_result *result)
 {
     struct fixture *f = context;
 
     f->done_calls++;
-    f->outcome = outcome;
-    (void)snprintf(f->why, sizeof f->why, "%s", why);
+    f->outcome = result->outcome;
+    (void)snprintf(f->why, sizeof f->why, "%s", result->why);
     f->took_ms = uv_hrtime() / 1000000 - f->started_ms;
 }
 
@@ -123,11 +123,12 @@ static enum pw_status start(struct fixture *f, char **command, struct pw_hook_ru
                             struct pw_error *err)
 {
     char *just_the_script[] = {f->script, NULL};
+    struct pw_hook_tools tools = {.loop = f->loop, .clock = pw_clock_system()};
 
     f->hook.command = command != NULL ? command : just_the_script;
     f->done_calls = 0;
     f->started_ms = uv_hrtime() / 1000000;
-    return pw_hook_exec.start(f->loop, &f->hook, &f->delivery, on_done, f, run, err);
+    return pw_hook_exec.start(&tools, &f->hook, &f->delivery, on_done, f, run, err);
 }
 
 /* Runs one attempt to its end. */
@@ -164,7 +165,8 @@ static void test_stdin_and_environment(void **state)
                 "PATCHWATCH_TYPE=io.patchwatch.node.non_compliant|PATCHWATCH_SOURCE=prod|"
                 "PATCHWATCH_NODE_KEY=ECS/i-1|PATCHWATCH_NODE_NAME=web $(id) `id` ;'\"\n1|"
                 "PATCHWATCH_FROM=|PATCHWATCH_TO=non_compliant|PATCHWATCH_HOOK=pager|"
-                "PATCHWATCH_RULE=the rule|PATCHWATCH_ATTEMPT=3|PATCHWATCH_COUNT=1|");
+                "PATCHWATCH_RULE=the rule|PATCHWATCH_ATTEMPT=3|PATCHWATCH_REMINDER=0|"
+                "PATCHWATCH_COUNT=1|");
 }
 
 static void test_hostile_values(void **state)
