@@ -171,7 +171,7 @@ static enum pw_status record_baseline(struct pw_applying *apply)
     }
     (void)sqlite3_reset(statement);
     if (status == PW_OK)
-        status = pw_event_record(apply->db, &event, params->source_id, 0, params->router,
+        status = pw_event_record(apply->db, &event, params->source_id, 0, params->router, NULL,
                                  &apply->result->deliveries, apply->err);
     if (status == PW_OK) {
         apply->result->events++;

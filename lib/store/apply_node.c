@@ -197,7 +197,7 @@ static enum pw_status write_event(struct pw_applying *apply, const struct pw_dif
     }
     if (status == PW_OK)
         status = pw_event_record(apply->db, &event, params->source_id, node_id, params->router,
-                                 &apply->result->deliveries, apply->err);
+                                 NULL, &apply->result->deliveries, apply->err);
     if (status != PW_OK)
         return status;
     apply->result->events++;

@@ -46,7 +46,8 @@ static const char sql_due[] =
     "  JOIN source AS s ON s.source_id = e.source_id"
     "  LEFT JOIN node AS n ON n.node_id = e.node_id"
     " WHERE d.state = 'pending' AND d.hook = ?1 AND d.claimed_at IS NULL"
-    "   AND (d.next_attempt_at <= ?2 OR d.next_attempt_at > ?2 + " CLOCK_JUMP_MS ")"
+    "   AND d.held_by IS NULL AND (d.next_attempt_at <= ?2 OR d.next_attempt_at > ?2 "
+    "+ " CLOCK_JUMP_MS ")"
     "   AND " IS_HEAD_OF_LINE " ORDER BY d.event_id LIMIT ?3";
 enum {
     DUE_DELIVERY_ID,

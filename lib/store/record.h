@@ -52,11 +52,26 @@ PW_MUST_CHECK enum pw_status pw_report_end(struct pw_db *db, int64_t node_id,
                                            struct pw_str baseline_id, int64_t now_ms,
                                            struct pw_error *err);
 
+/* A hook, and the rule on whose behalf it is told. */
+struct pw_hook_of_rule {
+    const char *hook, *rule;
+};
+
+/* What is particular about who is owed an event. */
+struct pw_owing {
+    const char *muted_reason; /* not NULL: its deliveries are muted for good, for this reason */
+    int64_t held_by;          /* not 0: nobody is told before the sweep of that id lets them go */
+    const struct pw_hook_of_rule *also; /* hooks that are told whatever the rules say of the type */
+    size_t also_count;
+};
+
 /* Records the event (sets its sequence and uid) and what it owes: to the hooks that the router
- * names, and for a recovery to those that were owed the problem. *deliveries counts up. */
+ * names, and for a recovery to those that were owed the problem; owing (NULL: nothing particular)
+ * says more. *deliveries counts up. */
 PW_MUST_CHECK enum pw_status pw_event_record(struct pw_db *db, struct pw_event *event,
                                              int64_t source_id, int64_t node_id,
-                                             const struct pw_router *router, size_t *deliveries,
+                                             const struct pw_router *router,
+                                             const struct pw_owing *owing, size_t *deliveries,
                                              struct pw_error *err);
 
 #endif

@@ -15,6 +15,9 @@ static const char add_sql[] =
     "INSERT INTO event (event_id, uid, type, source_id, node_id, sweep_id, from_status, to_status,"
     " cause, occurred_at, recorded_at, data, chain_hash)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+static const char hold_sql[] =
+    "UPDATE delivery SET state = CASE WHEN ?3 IS NULL THEN state ELSE 'muted' END, reason = ?3,"
+    " held_by = CASE WHEN ?3 IS NULL THEN ?4 END WHERE event_id = ?1 AND hook = ?2";
 /* Who was told, or is still to be told, of the problem that now ends. */
 static const char node_told_sql[] =
     "SELECT d.hook, d.rule FROM delivery AS d WHERE d.event_id ="
@@ -102,6 +105,7 @@ struct outbox_sink {
     struct pw_route_sink sink;
     struct pw_db *db;
     const struct pw_event *event;
+    const struct pw_owing *owing; /* or NULL */
     size_t *added;
     struct pw_error *err;
 };
@@ -109,9 +113,21 @@ struct outbox_sink {
 static enum pw_status sink_add(struct pw_route_sink *sink, const char *hook, const char *rule)
 {
     struct outbox_sink *outbox = (struct outbox_sink *)sink;
+    const struct pw_owing *owing = outbox->owing;
+    sqlite3_stmt *statement;
+    enum pw_status status =
+        pw_outbox_add(outbox->db, outbox->event->sequence, hook, rule,
+                      outbox->event->recorded_at_ms, outbox->added, outbox->err);
 
-    return pw_outbox_add(outbox->db, outbox->event->sequence, hook, rule,
-                         outbox->event->recorded_at_ms, outbox->added, outbox->err);
+    if (status == PW_OK && owing != NULL)
+        status = pw_db_prepare(outbox->db, hold_sql, &statement, outbox->err);
+    if (status != PW_OK || owing == NULL)
+        return status;
+    pw_db_bind_int(statement, 1, outbox->event->sequence);
+    pw_db_bind_text(statement, 2, hook);
+    pw_db_bind_text(statement, 3, owing->muted_reason);
+    pw_db_bind_int_or_null(statement, 4, owing->held_by, 0);
+    return pw_db_run(outbox->db, statement, outbox->err);
 }
 
 /* Whoever was told of the problem is told of its end, whatever the rules say by now. */
@@ -178,11 +194,12 @@ static enum pw_status owe_source_recovery(struct pw_db *db, int64_t source_id,
 }
 
 enum pw_status pw_event_record(struct pw_db *db, struct pw_event *event, int64_t source_id,
-                               int64_t node_id, const struct pw_router *router, size_t *deliveries,
+                               int64_t node_id, const struct pw_router *router,
+                               const struct pw_owing *owing, size_t *deliveries,
                                struct pw_error *err)
 {
     struct pw_buffer data;
-    struct outbox_sink sink = {{sink_add}, db, event, deliveries, err};
+    struct outbox_sink sink = {{sink_add}, db, event, owing, deliveries, err};
     struct pw_chain_link before;
     enum pw_status status;
 
@@ -203,6 +220,8 @@ enum pw_status pw_event_record(struct pw_db *db, struct pw_event *event, int64_t
     if (status != PW_OK || router == NULL)
         goto out;
     status = router->route(router, event, &sink.sink);
+    for (size_t i = 0; owing != NULL && i < owing->also_count && status == PW_OK; i++)
+        status = sink_add(&sink.sink, owing->also[i].hook, owing->also[i].rule);
     if (status == PW_OK && event->type == PW_EVENT_NODE_COMPLIANT)
         status = owe_node_recovery(db, node_id, router, &sink, err);
     else if (status == PW_OK && event->type == PW_EVENT_SOURCE_RECOVERED)

@@ -75,7 +75,7 @@ static enum pw_status raise(struct pw_applying *apply, enum pw_event_type type,
         .recorded_at_ms = params->now_ms,
     };
     enum pw_status status = pw_event_record(apply->db, &event, params->source_id, 0, params->router,
-                                            &apply->result->deliveries, apply->err);
+                                            NULL, &apply->result->deliveries, apply->err);
 
     if (status == PW_OK)
         apply->result->events++;

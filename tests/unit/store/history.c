@@ -174,7 +174,7 @@ void record_event(struct pw_db *db, int64_t source_id, int64_t now_ms)
     size_t deliveries = 0;
     struct pw_error err = {PW_OK, ""};
 
-    if (pw_event_record(db, &event, source_id, 0, NULL, &deliveries, &err) != PW_OK)
+    if (pw_event_record(db, &event, source_id, 0, NULL, NULL, &deliveries, &err) != PW_OK)
         fail_msg("%s", err.message);
 }
 
