@@ -22,6 +22,9 @@ static const char *const type_names[PW_EVENT_TYPE_COUNT] = {
     [PW_EVENT_SOURCE_BASELINE] = "source.baseline",
     [PW_EVENT_SOURCE_FAILING] = "source.failing",
     [PW_EVENT_SOURCE_RECOVERED] = "source.recovered",
+    [PW_EVENT_NODE_FLAPPING] = "node.flapping",
+    [PW_EVENT_NODE_SETTLED] = "node.settled",
+    [PW_EVENT_FLEET_SHIFT] = "fleet.shift",
 };
 
 const char *pw_event_type_name(enum pw_event_type type)
@@ -83,6 +86,39 @@ enum pw_event_cause pw_event_cause_of(struct pw_str name)
             return (enum pw_event_cause)i;
     }
     return PW_CAUSE_NONE;
+}
+
+enum pw_matter pw_matter_of(const struct pw_event *event)
+{
+    switch (event->type) {
+    case PW_EVENT_NODE_NON_COMPLIANT:
+    case PW_EVENT_NODE_COMPLIANT:
+    case PW_EVENT_NODE_FLAPPING:
+    case PW_EVENT_NODE_SETTLED:
+        return PW_MATTER_STATUS;
+    case PW_EVENT_NODE_DISCOVERED:
+        return event->has_to && event->to == PW_NON_COMPLIANT ? PW_MATTER_STATUS : PW_MATTER_NONE;
+    case PW_EVENT_NODE_MISSING:
+    case PW_EVENT_NODE_RETURNED:
+        return PW_MATTER_PRESENCE;
+    case PW_EVENT_SOURCE_FAILING:
+    case PW_EVENT_SOURCE_RECOVERED:
+        return PW_MATTER_SOURCE;
+    case PW_EVENT_NODE_WORSENED:
+    case PW_EVENT_NODE_IMPROVED:
+    case PW_EVENT_SOURCE_BASELINE:
+    case PW_EVENT_FLEET_SHIFT:
+    case PW_EVENT_TYPE_COUNT:
+        break;
+    }
+    return PW_MATTER_NONE;
+}
+
+bool pw_event_is_end(const struct pw_event *event)
+{
+    return event->type == PW_EVENT_NODE_COMPLIANT || event->type == PW_EVENT_NODE_RETURNED ||
+           event->type == PW_EVENT_SOURCE_RECOVERED ||
+           (event->type == PW_EVENT_NODE_SETTLED && event->has_to && event->to == PW_COMPLIANT);
 }
 
 static const char *to_name(const struct pw_event *event)

@@ -14,19 +14,7 @@
 #include "compliance/index.h"
 #include "compliance/report.h"
 #include "store/db.h"
-
-/* Who is owed an event. `add` may be called any number of times with the names of a hook and of the
- * rule that named it; the store keeps one delivery per hook. */
-struct pw_route_sink {
-    enum pw_status (*add)(struct pw_route_sink *sink, const char *hook, const char *rule);
-};
-struct pw_router {
-    /* Called on the store thread for each event; must not change anything. */
-    enum pw_status (*route)(const struct pw_router *router, const struct pw_event *event,
-                            struct pw_route_sink *sink);
-    /* Whether the recovery of a problem that `rule` sent to `hook` is to be sent too. */
-    bool (*wants_recovery)(const struct pw_router *router, const char *hook, const char *rule);
-};
+#include "store/router.h"
 
 enum pw_sweep_outcome { PW_SWEEP_COMPLETE, PW_SWEEP_INCOMPLETE, PW_SWEEP_FAILED };
 const char *pw_sweep_outcome_name(enum pw_sweep_outcome outcome);

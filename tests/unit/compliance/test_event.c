@@ -11,9 +11,9 @@
 #include "compliance/event.h"
 
 static const char *const type_names[PW_EVENT_TYPE_COUNT] = {
-    "node.non_compliant", "node.compliant",  "node.discovered", "node.missing",
-    "node.returned",      "node.worsened",   "node.improved",   "source.baseline",
-    "source.failing",     "source.recovered"};
+    "node.non_compliant", "node.compliant", "node.discovered", "node.missing",   "node.returned",
+    "node.worsened",      "node.improved",  "source.baseline", "source.failing", "source.recovered",
+    "node.flapping",      "node.settled",   "fleet.shift"};
 
 static void test_type_names(void **state)
 {
@@ -26,7 +26,7 @@ static void test_type_names(void **state)
                                         "io.patchwatch",
                                         "io.patchwatchXnode.missing",
                                         "io.patchwatch.io.patchwatch.node.missing",
-                                        "node.flapping"};
+                                        "node.flapped"};
     enum pw_event_type type = PW_EVENT_NODE_MISSING;
     char full[64];
 
