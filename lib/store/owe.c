@@ -13,7 +13,8 @@
 /* The deliveries of a matter, the newest first. The limit is far beyond what a matter comes to. */
 #define MATTER_COLUMNS                                                                             \
     "SELECT d.delivery_id, d.hook, d.rule, d.state, d.wait, d.reason, e.type, e.to_status,"        \
-    "       d.state = 'pending' AND d.attempts = 0 AND d.wait_until > ?3"
+    "       d.state = 'pending' AND d.attempts = 0 AND (d.wait_until > ?3 OR d.wait IS "           \
+    "'escalation')"
 #define MATTER_ORDER " ORDER BY e.event_id DESC, d.delivery_id LIMIT 5000"
 static const char status_sql[] = MATTER_COLUMNS
     " FROM event AS e CROSS JOIN delivery AS d ON d.event_id = e.event_id"

@@ -44,7 +44,7 @@ static void test_type_names(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         assert_false(pw_event_type_parse(pw_str_of(wrong[i]), &type));
     assert_false(pw_event_type_parse(PW_STR_NULL, &type));
-    assert_int_equal(type, PW_EVENT_SOURCE_RECOVERED); /* untouched by what is wrong */
+    assert_int_equal(type, PW_EVENT_FLEET_SHIFT); /* untouched by what is wrong */
 }
 
 static void test_cause_names(void **state)

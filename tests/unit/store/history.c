@@ -156,6 +156,12 @@ int64_t sweep_fleet(struct pw_db *db, int64_t source_id, const char *letters, in
     return sweep(db, source_id, letters, now_ms, NULL);
 }
 
+int64_t sweep_fleet_for(struct pw_db *db, int64_t source_id, const char *letters, int64_t now_ms,
+                        const struct pw_router *router)
+{
+    return sweep(db, source_id, letters, now_ms, router);
+}
+
 int64_t sweep_fleet_told(struct pw_db *db, int64_t source_id, const char *letters, int64_t now_ms)
 {
     static const struct pw_router router = {.route = tell_pager,
