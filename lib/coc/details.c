@@ -28,6 +28,9 @@ _Static_assert((int)PW_HTTP_BODY_PADDING >= (int)PW_ITEMS_PADDING &&
 
 /* Not the states of a patch that is in place. */
 static const char *const statuses[] = {"MISSING", "FAILED", "PENDING_REBOOT", "REJECT"};
+/* What messages of pw_http call the request; the event need not be told. */
+#define LABEL "the patches"
+
 enum { STATUS_COUNT = sizeof statuses / sizeof statuses[0] };
 
 /* One report that is being read. */
@@ -248,7 +251,11 @@ static void describe(struct reading *reading, const struct pw_http_result *resul
     char text[sizeof result->error.message];
 
     if (response == NULL || (response->status >= 200 && response->status < 300)) {
-        (void)snprintf(text, sizeof text, "%s", result->error.message);
+        (void)snprintf(text, sizeof text, "%s",
+                       result->error.message +
+                           (strncmp(result->error.message, LABEL ": ", sizeof LABEL + 1) == 0
+                                ? sizeof LABEL + 1
+                                : 0));
     } else {
         pw_error_body_decode(details->error_body, response->body.data, response->body.len, &api);
         if (pw_str_empty(api.code))
@@ -329,7 +336,7 @@ static void ask(struct reading *reading)
     const struct pw_source_config *source = details->params.source;
     static const char *const headers[] = {"Accept: application/json", NULL};
     struct pw_http_request request = {
-        .label = "the patches",
+        .label = LABEL,
         .headers = headers,
         .ca_file = source->ca_file,
         .proxy = source->proxy,

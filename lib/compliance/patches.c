@@ -124,7 +124,7 @@ static enum pw_status make_room(struct pw_patch_list *list)
 
 enum pw_status pw_patch_list_take(struct pw_patch_list *list, const struct pw_patch_view *patch)
 {
-    struct pw_patch taken;
+    struct pw_patch taken = {.title = ""};
     size_t at = list->count, last;
     int rank;
 

@@ -2,10 +2,13 @@
 becomes of reading them neither loses, doubles nor delays an event."""
 
 import json
+import os
 import signal
 import time
 
 import pytest
+
+from harness import wait_until
 
 NON = "node.non_compliant"
 GOOD = "node.compliant"
@@ -434,9 +437,7 @@ def test_end_of_the_daemon_while_patches_are_read(base, sim, how):
     key, _ = turn(sim, 4, high=2)
     sim.fault("timeout", path="patches", times=0, delay_ms=30000)
     base.start()
-    end = time.monotonic() + 10
-    while not sim.state()["faults"][0]["fired"] and time.monotonic() < end:
-        time.sleep(0.02)
+    wait_until(lambda: sim.state()["faults"][0]["fired"], "a request for patches")
     assert base.events(NON) == []
     began = time.monotonic()
     code = base.stop(how)
@@ -451,6 +452,31 @@ def test_end_of_the_daemon_while_patches_are_read(base, sim, how):
         assert alarm(base)["patches"]["total"] == 2
     assert [call["event"]["id"] for call in base.hook_calls()] == [base.events(NON)[0]["id"]]
     assert base.hook_calls()[0]["event"]["data"] == base.events(NON)[0]["data"]
+
+
+def test_reload_while_patches_are_read(base, sim):
+    """A reload while the API hangs does no harm: the event is told once."""
+    turn(sim, 4, high=2)
+    sim.fault("timeout", path="patches", times=0, delay_ms=30000)
+    base.start()
+    wait_until(lambda: sim.state()["faults"][0]["fired"], "a request for patches")
+    base.source(sim, details="off", interval="2s")
+    base.send_signal(signal.SIGHUP)
+    base.wait_rows("SELECT 1 FROM event WHERE type = 'io.patchwatch.node.non_compliant'", deadline_s=8)
+    turn(sim, 5, high=2)
+    base.wait_rows("SELECT count(*) FROM event WHERE type = 'io.patchwatch.node.non_compliant' HAVING count(*) = 2")
+    assert ["patches_error" in data for data in alarms(base)] == [True, False]
+
+
+@pytest.mark.skipif(os.environ.get("PATCHWATCH_HAS_FAILPOINTS", "1") != "1", reason="this build has no crash points")
+@pytest.mark.parametrize("point", ["apply", "commit-before", "commit-after"])
+def test_kill_around_the_commit(base, sim, point):
+    """Killed right before or after the transaction: one event, with its patches."""
+    key, _ = turn(sim, 4, high=2)
+    assert base.once(env={"PATCHWATCH_FAILPOINT": point}) == -9
+    base.sweeps(2)
+    assert [event["subject"] for event in base.events(NON)] == [key]
+    assert alarm(base)["patches"]["total"] == 2
 
 
 def test_reload_turns_it_on(base, sim):

@@ -1715,7 +1715,8 @@ def test_faults_of_patches(sim, report):
     for variant, member in (("name_array", "title"), ("id_number", "severity_level"), ("scene_number", "classification")):
         item = json.loads(spoilt("wrong_types", variant=variant)[1])["compliance_items"][0]
         assert not isinstance(item[member], str)
-    assert json.loads(spoilt("wrong_types", variant="status_number")[1])["compliance_items"][0]["patch_detail"]["patch_status"] == 1
+    item = json.loads(spoilt("wrong_types", variant="status_number")[1])["compliance_items"][0]
+    assert item["patch_detail"]["patch_status"] == 1
     assert isinstance(json.loads(spoilt("wrong_types", variant="list_object")[1])["compliance_items"], dict)
     assert json.loads(spoilt("nul_name")[1])["compliance_items"][0]["title"] == "a\0b"
     assert b"\xff" in spoilt("invalid_utf8")[1]
