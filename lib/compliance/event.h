@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "compliance/patches.h"
 #include "compliance/report.h"
 
 enum pw_event_type {
@@ -84,6 +85,7 @@ struct pw_event {
     const struct pw_report
         *report; /* decides `to`; its node fields are the node's. NULL for source events */
     const struct pw_report *previous;        /* what it replaced, or NULL */
+    const struct pw_patch_list *patches;     /* node.non_compliant, where they were asked for */
     const struct pw_fleet_totals *totals;    /* source.baseline only */
     const struct pw_source_failure *failure; /* source.failing, source.recovered only */
     int64_t sweep_id;
