@@ -95,6 +95,8 @@ static void call_free(struct pw_http_call *call)
     pw_reply_free(&call->replies[0]);
     pw_reply_free(&call->replies[1]);
     curl_slist_free_all(call->headers);
+    if (call->request.is_secret && call->url != NULL)
+        explicit_bzero(call->url, strlen(call->url));
     free(call->url);
     free(call);
 }
