@@ -7,19 +7,31 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/problems.h"
 #include "store/apply.h"
 
+enum { PW_HOOK_MAX_CONCURRENCY = 16, PW_HOOK_CONCURRENCY = 4 };
+#define PW_HOOK_RETRY_FOR_MS (INT64_C(3) * PW_DAY_MS)
 enum { PW_ALERTS_MAX_HOOKS = 64, PW_ALERTS_MAX_RULES = 1000 };
 
-enum pw_hook_type { PW_HOOK_EXEC };
+enum pw_hook_type { PW_HOOK_EXEC, PW_HOOK_WEBHOOK, PW_HOOK_ALERTMANAGER };
+
+struct pw_webhook_config;      /* alert/hook_webhook.h */
+struct pw_alertmanager_config; /* alert/hook_alertmanager.h */
 
 struct pw_hook_config {
     char *name;
     enum pw_hook_type type;
-    char **command; /* exec: argv, NULL-terminated, command[0] absolute */
+    char **command;                    /* exec: argv, NULL-terminated, command[0] absolute */
+    struct pw_webhook_config *webhook; /* each NULL where the hook is of another kind */
+    struct pw_alertmanager_config *alertmanager;
     int64_t timeout_ms;
+    int64_t concurrency;                /* attempts at once, 1 to PW_HOOK_MAX_CONCURRENCY */
+    int64_t rate_count, rate_period_ms; /* attempts per period; count 0 = no limit */
+    int64_t retry_for_ms;               /* a delivery that is owed for longer dies */
+    char target[65]; /* a hash of where it goes, for the table hook; "" where that is of no use */
     int line;
 };
 

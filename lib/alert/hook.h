@@ -47,15 +47,23 @@ struct pw_hook_kind {
                             struct pw_hook_run **out, struct pw_error *err);
     /* Ends it early (shutdown): asks it to stop now; done follows. */
     void (*stop)(struct pw_hook_run *run);
+    /* Where the receiver forgets what it is not told again: how often `start` is to be called again
+     * for the deliveries of problems that stand, and for a while of those that ended. NULL where
+     * once is enough. */
+    int64_t (*resend_ms)(const struct pw_hook_config *hook);
 };
 
-extern const struct pw_hook_kind pw_hook_exec;
+extern const struct pw_hook_kind pw_hook_exec, pw_hook_webhook, pw_hook_alertmanager;
 
 static inline const struct pw_hook_kind *pw_hook_kind_of(const struct pw_hook_config *hook)
 {
     switch (hook->type) {
     case PW_HOOK_EXEC:
         break;
+    case PW_HOOK_WEBHOOK:
+        return &pw_hook_webhook;
+    case PW_HOOK_ALERTMANAGER:
+        return &pw_hook_alertmanager;
     }
     return &pw_hook_exec;
 }
