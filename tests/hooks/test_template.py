@@ -99,10 +99,10 @@ def test_every_placeholder_is_documented_and_works(render):
                                                     sorted(known - {"comma"})) + "{{/events}}]", event())
     assert len(body) == len(known) - 1
     docs = (ROOT / "docs/alerts.md").read_text()
-    section = docs[docs.index("#### Templates"):]
-    section = section[:section.index("\n### ")]
+    section = docs[docs.index("### Templates"):]
+    section = section[:section.index("\n## ")]
     documented = set()
-    for name in re.findall(r"\{\{([a-z_.]+(?:WHICH|COUNT)?(?:\.WHICH\.COUNT)?)\}\}", section):
+    for name in re.findall(r"`\{\{([a-z_.]+(?:WHICH\.COUNT)?)\}\}`", section):
         documented.add(name)
     for of in ("report", "previous"):
         if f"{of}.WHICH.COUNT" in documented:
