@@ -53,7 +53,8 @@ struct pw_hook_kind {
     int64_t (*resend_ms)(const struct pw_hook_config *hook);
 };
 
-extern const struct pw_hook_kind pw_hook_exec, pw_hook_webhook, pw_hook_alertmanager;
+extern const struct pw_hook_kind pw_hook_exec, pw_hook_webhook, pw_hook_alertmanager, pw_hook_email,
+    pw_hook_journal;
 
 static inline const struct pw_hook_kind *pw_hook_kind_of(const struct pw_hook_config *hook)
 {
@@ -64,6 +65,10 @@ static inline const struct pw_hook_kind *pw_hook_kind_of(const struct pw_hook_co
         return &pw_hook_webhook;
     case PW_HOOK_ALERTMANAGER:
         return &pw_hook_alertmanager;
+    case PW_HOOK_EMAIL:
+        return &pw_hook_email;
+    case PW_HOOK_JOURNAL:
+        return &pw_hook_journal;
     }
     return &pw_hook_exec;
 }

@@ -27,7 +27,8 @@ struct pw_hook_parser {
 /* The duration at key, where it is given, within [min_ms, max_ms]; else a problem. */
 void pw_parse_hook_duration(struct pw_yaml *yaml, const yaml_node_t *mapping, const char *key,
                             int64_t min_ms, int64_t max_ms, int64_t *out_ms);
-extern const struct pw_hook_parser pw_parser_exec, pw_parser_webhook, pw_parser_alertmanager;
+extern const struct pw_hook_parser pw_parser_exec, pw_parser_webhook, pw_parser_alertmanager,
+    pw_parser_email, pw_parser_journal;
 
 /* After the hooks, since rules name them. */
 PW_MUST_CHECK enum pw_status pw_parse_rules(struct pw_yaml *yaml, yaml_node_t *node,
