@@ -105,14 +105,8 @@ void pw_alerts_free(struct pw_alerts *alerts)
 {
     if (alerts == NULL)
         return;
-    for (size_t i = 0; i < alerts->hook_count; i++) {
-        struct pw_hook_config *hook = &alerts->hooks[i];
-
-        for (size_t j = 0; hook->command != NULL && hook->command[j] != NULL; j++)
-            free(hook->command[j]);
-        free(hook->command);
-        free(hook->name);
-    }
+    for (size_t i = 0; i < alerts->hook_count; i++)
+        pw_hook_config_free(&alerts->hooks[i]);
     for (size_t i = 0; i < alerts->rule_count; i++) {
         free(alerts->rules[i].name);
         free(alerts->rules[i].hooks);

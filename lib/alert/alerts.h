@@ -16,12 +16,26 @@ enum { PW_HOOK_MAX_CONCURRENCY = 16, PW_HOOK_CONCURRENCY = 4 };
 #define PW_HOOK_RETRY_FOR_MS (INT64_C(3) * PW_DAY_MS)
 enum { PW_ALERTS_MAX_HOOKS = 64, PW_ALERTS_MAX_RULES = 1000, PW_ALERTS_MAX_MUTES = 1000 };
 
-enum pw_hook_type { PW_HOOK_EXEC };
+enum pw_hook_type {
+    PW_HOOK_EXEC,
+    PW_HOOK_WEBHOOK,
+    PW_HOOK_ALERTMANAGER,
+    PW_HOOK_EMAIL,
+    PW_HOOK_JOURNAL
+};
+
+struct pw_webhook_config;      /* alert/hook_webhook.h */
+struct pw_alertmanager_config; /* alert/hook_alertmanager.h */
+struct pw_email_config;        /* alert/hook_email.h */
 
 struct pw_hook_config {
     char *name;
     enum pw_hook_type type;
-    char **command; /* exec: argv, NULL-terminated, command[0] absolute */
+    char **command;                    /* exec: argv, NULL-terminated, command[0] absolute */
+    struct pw_webhook_config *webhook; /* each NULL where the hook is of another kind */
+    struct pw_alertmanager_config *alertmanager;
+    struct pw_email_config *email;
+    char *journal_socket;
     int64_t timeout_ms;
     int64_t concurrency;                /* attempts at once, 1 to PW_HOOK_MAX_CONCURRENCY */
     int64_t rate_count, rate_period_ms; /* attempts per period; count 0 = no limit */

@@ -52,13 +52,22 @@ struct pw_hook_kind {
     void (*stop)(struct pw_hook_run *run);
 };
 
-extern const struct pw_hook_kind pw_hook_exec;
+extern const struct pw_hook_kind pw_hook_exec, pw_hook_webhook, pw_hook_alertmanager, pw_hook_email,
+    pw_hook_journal;
 
 static inline const struct pw_hook_kind *pw_hook_kind_of(const struct pw_hook_config *hook)
 {
     switch (hook->type) {
     case PW_HOOK_EXEC:
         break;
+    case PW_HOOK_WEBHOOK:
+        return &pw_hook_webhook;
+    case PW_HOOK_ALERTMANAGER:
+        return &pw_hook_alertmanager;
+    case PW_HOOK_EMAIL:
+        return &pw_hook_email;
+    case PW_HOOK_JOURNAL:
+        return &pw_hook_journal;
     }
     return &pw_hook_exec;
 }

@@ -67,15 +67,16 @@ struct pw_http_request {
     const char *label;
     const char *const *headers; /* "Name: value" …, NULL-terminated, or NULL; copied */
     struct pw_str body;
-    const char *ca_file;        /* pins: only what it holds is trusted; NULL = the system's CAs */
-    const char *wanted_header;  /* one more header of the answer to hand over, up to 64 KiB; NULL */
-    bool is_secret;             /* the answer's memory is wiped before it is given back */
-    bool http2;                 /* may be spoken, over TLS; otherwise HTTP/1.1 */
+    const char *ca_file;       /* pins: only what it holds is trusted; NULL = the system's CAs */
+    const char *wanted_header; /* one more header of the answer to hand over, up to 64 KiB; NULL */
+    bool is_secret; /* the memory of the answer and of the URL is wiped before it is given back */
+    bool http2;     /* may be spoken, over TLS; otherwise HTTP/1.1 */
     const char *proxy;          /* NULL = none, whatever the environment says */
     int64_t timeout_ms;         /* of one attempt; 0 = 60 s */
     int64_t connect_timeout_ms; /* name, TCP and TLS; 0 = 10 s; never more than timeout_ms */
     size_t body_max_bytes; /* of the decompressed body of a 2xx answer; beyond it PW_ELIMIT, not
                               retried */
+    bool body_may_be_cut;  /* a longer 2xx body is cut there, and is no failure */
     unsigned retries;      /* attempts after the first */
     int64_t backoff_base_ms, backoff_cap_ms; /* full jitter, see base/backoff.h; 0 = 500 ms, 30 s */
     struct pw_throttle *throttle;            /* each attempt takes a token; NULL = no limit */

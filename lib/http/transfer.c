@@ -193,8 +193,8 @@ static size_t on_body(char *data, size_t size, size_t count, void *user)
     room = transfer->body_max_bytes - body->len;
     if (len > room) {
         transfer->cut = PW_CUT_BODY;
-        if (!is_success(transfer->reply->response.status)) {
-            transfer->cut = PW_CUT_ERROR_BODY;
+        if (transfer->body_may_be_cut || !is_success(transfer->reply->response.status)) {
+            transfer->cut = PW_CUT_ENOUGH;
             if (pw_buffer_append(body, data, room) != PW_OK)
                 transfer->cut = PW_CUT_NOMEM;
         }
@@ -297,6 +297,7 @@ enum pw_status pw_transfer_setup(struct pw_transfer *transfer,
     transfer->header_bytes = 0;
     transfer->cut = PW_CUT_NOT;
     transfer->headers_ended = transfer->in_body = false;
+    transfer->body_may_be_cut = request->body_may_be_cut;
     transfer->error_text[0] = '\0';
     transfer->reply = reply;
     transfer->wanted_header = request->wanted_header;
@@ -378,7 +379,7 @@ enum pw_status pw_transfer_finish(struct pw_transfer *transfer, CURLcode code, b
     case PW_CUT_NOMEM:
         *retry = true;
         return pw_fail_nomem(err);
-    case PW_CUT_ERROR_BODY:
+    case PW_CUT_ENOUGH:
         code = CURLE_OK;
         break;
     }

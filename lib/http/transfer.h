@@ -24,9 +24,9 @@ struct pw_reply {
 
 enum pw_transfer_cut {
     PW_CUT_NOT,
-    PW_CUT_BODY,       /* the body is over the caller's limit */
-    PW_CUT_ERROR_BODY, /* enough seen of an error page */
-    PW_CUT_HEADERS,    /* headers without end */
+    PW_CUT_BODY,    /* the body is over the caller's limit */
+    PW_CUT_ENOUGH,  /* enough seen of an error page, or of a body that may be cut */
+    PW_CUT_HEADERS, /* headers without end */
     PW_CUT_NOMEM
 };
 
@@ -38,7 +38,7 @@ struct pw_transfer {
     size_t body_max_bytes, header_bytes;
     int64_t timeout_ms, connect_timeout_ms;
     enum pw_transfer_cut cut;
-    bool headers_ended, in_body;
+    bool headers_ended, in_body, body_may_be_cut;
     char error_text[CURL_ERROR_SIZE];
 };
 
