@@ -148,10 +148,16 @@ static void test_missing_nodes_go_when_nothing_is_left(void **state)
     (void)sweep_fleet_told(db, source_id, "ccc", HOUR_MS);
     (void)sweep_fleet_told(db, source_id, "c--", 2 * HOUR_MS);
     (void)sweep_fleet_told(db, source_id, "c--", 300 * HOUR_MS);
+    /* What people said of them, and of a time that is past, goes too. */
+    must_run(db, "INSERT INTO ack (node_id, created_at) SELECT node_id, 1 FROM node;"
+                 "INSERT INTO mute (match, until_at) VALUES ('{}', 3600000), ('{}', NULL)");
     (void)prune(db, 2 * HOUR_MS); /* not older than that */
     assert_int_equal(number(db, "SELECT count(*) FROM node"), 3);
+    assert_int_equal(number(db, "SELECT count(*) FROM ack"), 3);
     walk = prune(db, 100 * HOUR_MS);
     assert_int_equal(walk.nodes, 2);
+    assert_int_equal(number(db, "SELECT count(*) FROM ack"), 1);
+    assert_int_equal(number(db, "SELECT count(*) FROM mute"), 1);
     assert_string_equal(rows(db, "SELECT node_key FROM node"), "ECS/i-0");
     /* One that comes back is new. */
     (void)sweep_fleet_told(db, source_id, "cc-", 400 * HOUR_MS);
