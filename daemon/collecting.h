@@ -37,6 +37,8 @@ struct pw_collector {
     struct pw_collector_params params;
     enum pw_collector_state state;
     bool once, is_closing;
+    bool is_asked; /* to sweep again as soon as it can */
+    int64_t begun; /* sweeps */
     struct pw_index *index;
     struct pw_throttle *throttle;
     const struct pw_source_config *next_source; /* of a reload, for the next sweep */
@@ -57,11 +59,16 @@ struct pw_collector {
     size_t stage_jobs;
     struct pw_error stage_error; /* of the first stage job that failed */
     struct pw_sweep_summary summary;
+    enum pw_sweep_outcome outcome; /* of the sweep that ended last, with what follows */
+    int64_t changed, transitions, took_ms;
     struct pw_unended unended;
     void (*closed)(void *context);
     void *closed_context;
 };
 
+/* Wakes the collector when its sweep is due; now and then before, where a credential that changes
+ * would bring it forward. */
+void pw_collecting_set_timer(struct pw_collector *collector);
 /* Back to rest: takes what a reload brought, sets the timer for the next sweep. */
 void pw_collecting_rest(struct pw_collector *collector);
 /* No sweep, or none that could be ended: says so, rests, tells the service. */
