@@ -35,6 +35,14 @@ enum cli_option {
     CLI_HOOK,
     CLI_OVERWRITE,
     CLI_EXPECT,
+    CLI_SEVERITY,
+    CLI_FROM,
+    CLI_UNTIL,
+    CLI_FOR,
+    CLI_FOREVER,
+    CLI_ALL,
+    CLI_COMMENT,
+    CLI_DEAD,
     CLI_OPTION_COUNT
 };
 
@@ -71,6 +79,8 @@ struct cli_command {
     const char *summary;
     const enum cli_option *options; /* its own, CLI_OPTION_COUNT ends them */
     int (*run)(struct cli *cli);
+    bool needs_no_history; /* the database is not opened before it runs */
+    const char *words;     /* what its first argument may be, for completion; NULL: anything */
 };
 
 /* Says what cli->err says and gives the exit code that belongs to status. */
@@ -88,6 +98,13 @@ int cli_deliveries(struct cli *cli);
 int cli_rules(struct cli *cli);
 int cli_verify(struct cli *cli);
 int cli_backup(struct cli *cli);
+int cli_manage(struct cli *cli); /* deliveries retry, deliveries drop */
+int cli_mute(struct cli *cli);
+int cli_ack(struct cli *cli);
+int cli_unack(struct cli *cli);
+int cli_sweep(struct cli *cli);
+int cli_reload(struct cli *cli);
+int cli_hook(struct cli *cli);
 
 /* Values of options, checked. Each returns false and says why on stderr. */
 bool cli_number(const struct cli *cli, enum cli_option option, int64_t min, int64_t none,

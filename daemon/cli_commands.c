@@ -44,6 +44,15 @@ const struct cli_option_text cli_option_table[CLI_OPTION_COUNT] = {
     [CLI_OVERWRITE] = {"overwrite", NULL, NULL, "replace FILE where it exists"},
     [CLI_EXPECT] = {"expect", "EVENT:HASH", NULL,
                     "the event must be there with this hash, which an earlier verify printed"},
+    [CLI_SEVERITY] = {"severity", "SEVERITY", "critical high medium low informational unspecified",
+                      "only with non-compliant patches of that severity or worse"},
+    [CLI_FROM] = {"from", "TIME", NULL, "it begins then (default now)"},
+    [CLI_UNTIL] = {"until", "TIME", NULL, "it ends then"},
+    [CLI_FOR] = {"for", "DURATION", NULL, "it ends after so long: 2h, 3d"},
+    [CLI_FOREVER] = {"forever", NULL, NULL, "it ends when somebody removes it"},
+    [CLI_ALL] = {"all", NULL, NULL, "add: a mute of everything; list: also those that are over"},
+    [CLI_COMMENT] = {"comment", "TEXT", NULL, "why"},
+    [CLI_DEAD] = {"dead", NULL, NULL, "retry: everything that was given up"},
 };
 
 #define OPTIONS(...)                                                                               \
@@ -57,25 +66,40 @@ static const enum cli_option no_options[] = {CLI_OPTION_COUNT};
 
 static const struct cli_command commands[] = {
     {"status", "", 0, 0, "is it running, is each source fresh, what is broken, was everyone told",
-     no_options, cli_status},
+     no_options, cli_status, false, NULL},
     {"nodes", "", 0, 0, "the machines as they are now, the worst first",
-     OPTIONS(CLI_SOURCE, CLI_STATUS, CLI_REGION, CLI_SCENE, CLI_MATCH), cli_nodes},
+     OPTIONS(CLI_SOURCE, CLI_STATUS, CLI_REGION, CLI_SCENE, CLI_MATCH), cli_nodes, false, NULL},
     {"node", "KEY|INSTANCE_ID|NAME", 1, 1, "one machine: its reports, its timeline, who was told",
-     OPTIONS(CLI_SOURCE, CLI_LIMIT), cli_node},
+     OPTIONS(CLI_SOURCE, CLI_LIMIT), cli_node, false, NULL},
     {"events", "", 0, 0, "what happened, the oldest first",
-     OPTIONS(CLI_SINCE, CLI_TYPE, CLI_NODE, CLI_FOLLOW), cli_events},
-    {"sweeps", "", 0, 0, "the sweeps, the newest first", OPTIONS(CLI_SOURCE, CLI_LIMIT),
-     cli_sweeps},
+     OPTIONS(CLI_SINCE, CLI_TYPE, CLI_NODE, CLI_FOLLOW), cli_events, false, NULL},
+    {"sweeps", "", 0, 0, "the sweeps, the newest first", OPTIONS(CLI_SOURCE, CLI_LIMIT), cli_sweeps,
+     false, NULL},
     {"at", "TIME", 1, 1, "the fleet as it stood then",
-     OPTIONS(CLI_SOURCE, CLI_STATUS, CLI_REGION, CLI_SCENE, CLI_MATCH), cli_at},
-    {"deliveries", "", 0, 0, "what hooks are owed: pending and dead, or as --state says",
-     OPTIONS(CLI_STATE, CLI_HOOK, CLI_SINCE), cli_deliveries},
+     OPTIONS(CLI_SOURCE, CLI_STATUS, CLI_REGION, CLI_SCENE, CLI_MATCH), cli_at, false, NULL},
+    {"deliveries", "[retry ID|drop ID]", 0, 2,
+     "what hooks are owed: pending and dead, or as --state says; retry or drop one",
+     OPTIONS(CLI_STATE, CLI_HOOK, CLI_SINCE, CLI_DEAD), cli_deliveries, false, "retry drop"},
+    {"mute", "add|list|remove [ID]", 1, 2, "hold back what would be told, for a time",
+     OPTIONS(CLI_SOURCE, CLI_REGION, CLI_SCENE, CLI_MATCH, CLI_NODE, CLI_TYPE, CLI_SEVERITY,
+             CLI_FROM, CLI_UNTIL, CLI_FOR, CLI_FOREVER, CLI_ALL, CLI_COMMENT),
+     cli_mute, false, "add list remove"},
+    {"ack", "NODE", 1, 1, "somebody works on it: no reminders until it is good again",
+     OPTIONS(CLI_SOURCE, CLI_UNTIL, CLI_FOR, CLI_COMMENT), cli_ack, false, NULL},
+    {"unack", "NODE", 1, 1, "nobody works on it any more", OPTIONS(CLI_SOURCE), cli_unack, false,
+     NULL},
+    {"sweep", "[SOURCE]", 0, 1, "have the daemon sweep now, wait for the outcome", no_options,
+     cli_sweep, true, NULL},
+    {"reload", "", 0, 0, "have the daemon read its configuration anew", no_options, cli_reload,
+     true, NULL},
+    {"hook", "test NAME", 2, 2, "send a synthetic event through one hook", no_options, cli_hook,
+     true, "test"},
     {"rules", "test", 1, 1, "what the rules would have made of the events of the past",
-     OPTIONS(CLI_SINCE), cli_rules},
+     OPTIONS(CLI_SINCE), cli_rules, false, "test"},
     {"backup", "FILE", 1, 1, "a consistent copy of the history, while the daemon runs or not",
-     OPTIONS(CLI_OVERWRITE), cli_backup},
+     OPTIONS(CLI_OVERWRITE), cli_backup, false, NULL},
     {"verify", "", 0, 0, "check the history: the file, its invariants, the chain of events",
-     OPTIONS(CLI_EXPECT), cli_verify},
+     OPTIONS(CLI_EXPECT), cli_verify, false, NULL},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
@@ -149,8 +173,8 @@ void cli_print_table(void)
 {
     print_table_options("-", cli_global_options);
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        (void)printf("command\t%s\t%s\t%s\n", commands[i].name, commands[i].arguments,
-                     commands[i].summary);
+        (void)printf("command\t%s\t%s\t%s\t%s\n", commands[i].name, commands[i].arguments,
+                     commands[i].summary, commands[i].words != NULL ? commands[i].words : "");
         print_table_options(commands[i].name, commands[i].options);
     }
 }

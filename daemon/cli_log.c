@@ -312,12 +312,15 @@ int cli_deliveries(struct cli *cli)
     struct pw_table_column titles[CLI_COLUMNS_MAX];
     struct pw_table *table;
     size_t count = 0;
-    enum pw_status status = pw_query_begin(cli->db, &cli->err);
+    enum pw_status status;
 
-    if (status != PW_OK)
-        return cli_fail(cli, status);
+    if (cli->operand_count > 0 || cli->options[CLI_DEAD] != NULL)
+        return cli_manage(cli);
     if (!cli_word(cli, CLI_STATE, states))
         return EX_USAGE;
+    status = pw_query_begin(cli->db, &cli->err);
+    if (status != PW_OK)
+        return cli_fail(cli, status);
     if (cli->options[CLI_SINCE] != NULL) {
         if (is_owed)
             return cli_usage("--since goes with --state delivered, muted, dropped or all: what is "

@@ -39,6 +39,8 @@ struct pw_collector {
     struct pw_collector_params params;
     enum pw_collector_state state;
     bool once, is_closing;
+    bool is_asked; /* to sweep again as soon as it can */
+    int64_t begun; /* sweeps */
     struct pw_index *index;
     struct pw_throttle *throttle;
     const struct pw_source_config *next_source; /* of a reload, for the next sweep */
@@ -62,11 +64,16 @@ struct pw_collector {
     struct pw_patch_book *patches; /* of this sweep; NULL: not asked for */
     struct pw_details *details;    /* while they are read */
     int64_t details_began_ms;
+    enum pw_sweep_outcome outcome; /* of the sweep that ended last, with what follows */
+    int64_t changed, transitions, took_ms;
     struct pw_unended unended;
     void (*closed)(void *context);
     void *closed_context;
 };
 
+/* Wakes the collector when its sweep is due; now and then before, where a credential that changes
+ * would bring it forward. */
+void pw_collecting_set_timer(struct pw_collector *collector);
 /* Back to rest: takes what a reload brought, sets the timer for the next sweep. */
 void pw_collecting_rest(struct pw_collector *collector);
 /* No sweep, or none that could be ended: says so, rests, tells the service. */

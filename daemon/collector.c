@@ -1,6 +1,7 @@
 /* The collector: timer → sweep → apply, and round again; from its opening to its close. */
 #include "daemon/collector.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,7 +113,6 @@ void pw_collector_close(struct pw_collector *collector, void (*closed)(void *con
 /* The time of the next sweep ------------------------------------------------------------------ */
 
 static void begin_sweep(struct pw_collector *collector);
-static void set_timer(struct pw_collector *collector);
 
 static void on_due(uv_timer_t *timer)
 {
@@ -121,15 +121,13 @@ static void on_due(uv_timer_t *timer)
 
     if (collector->waits_for_credential && left_ms > 0 && collector->credentials != NULL &&
         !pw_credentials_changed(collector->credentials)) {
-        set_timer(collector);
+        pw_collecting_set_timer(collector);
         return;
     }
     begin_sweep(collector);
 }
 
-/* Wakes the collector when its sweep is due; now and then before, where a credential that changes
- * would bring it forward. */
-static void set_timer(struct pw_collector *collector)
+void pw_collecting_set_timer(struct pw_collector *collector)
 {
     int64_t left_ms = collector->due_monotonic_ms - pw_clock_monotonic_ms(collector->params.clock);
 
@@ -219,23 +217,27 @@ void pw_collecting_rest(struct pw_collector *collector)
      */
     if (wait < source->interval_ms / 10)
         wait = source->interval_ms / 10;
+    if (collector->is_asked)
+        wait = 0;
     collector->waits_for_credential = was_refused && !is_new;
     if (was_refused && is_new) {
         wait = 0; /* it may name another credential; if not, the guard does not show it */
     } else if (was_refused) {
         collector->auth_failures++;
-        if (wait < refused_wait_ms(collector))
+        if (wait < refused_wait_ms(collector) && !collector->is_asked)
             wait = refused_wait_ms(collector);
     } else {
         collector->auth_failures = 0;
     }
     collector->due_monotonic_ms = pw_clock_monotonic_ms(collector->params.clock) + wait;
-    set_timer(collector);
+    pw_collecting_set_timer(collector);
 }
 
 void pw_collecting_give_up(struct pw_collector *collector, const char *why)
 {
     pw_log_err("%s: no sweep: %s", pw_collector_name(collector), why);
+    collector->outcome = PW_SWEEP_FAILED;
+    (void)snprintf(collector->summary.reason, sizeof collector->summary.reason, "%s", why);
     pw_collecting_rest(collector);
     if (!collector->is_closing)
         collector->params.swept(collector->params.context, collector, PW_SWEEP_FAILED, 0);
@@ -420,6 +422,10 @@ static void begin_sweep(struct pw_collector *collector)
         (void)uv_timer_start(&collector->timer, on_due, PAUSED_LOOK_MS, 0);
         return;
     }
+    collector->is_asked = false;
+    collector->begun++;
+    collector->sweep_id = 0;
+    collector->changed = collector->transitions = 0;
     begin = calloc(1, sizeof *begin);
     collector->started_ms = pw_clock_wall_ms(collector->params.clock);
     collector->started_monotonic_ms = pw_clock_monotonic_ms(collector->params.clock);
@@ -495,6 +501,6 @@ void pw_collector_use(struct pw_collector *collector, const struct pw_source_con
     due_ms = collector->started_monotonic_ms + (was_waiting ? 0 : source->interval_ms);
     if (due_ms < collector->due_monotonic_ms) {
         collector->due_monotonic_ms = due_ms;
-        set_timer(collector);
+        pw_collecting_set_timer(collector);
     }
 }

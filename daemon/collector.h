@@ -49,6 +49,22 @@ void pw_collector_use(struct pw_collector *collector, const struct pw_source_con
 const struct pw_source_config *pw_collector_source(const struct pw_collector *collector);
 /* False while something of an earlier configuration is still being closed. */
 bool pw_collector_is_settled(const struct pw_collector *collector);
+/* Sweeps as soon as nothing runs: now, or once the sweep that runs has ended. Gives the number of
+ * that sweep, for pw_collector_begun. */
+int64_t pw_collector_sweep_now(struct pw_collector *collector);
+/* How many sweeps it has begun since it was made; in `swept`, the number of the one that ended. */
+int64_t pw_collector_begun(const struct pw_collector *collector);
+
+/* The sweep that ended last; the texts live until the next one begins. */
+struct pw_collector_swept {
+    int64_t sweep_id; /* 0: it did not get that far */
+    enum pw_sweep_outcome outcome;
+    int64_t started_ms, took_ms;
+    int64_t records, nodes, changed, transitions;
+    const char *reason, *error_code, *error_msg; /* "" where there is none */
+};
+void pw_collector_last(const struct pw_collector *collector, struct pw_collector_swept *out);
+
 const char *pw_collector_name(const struct pw_collector *collector);
 /* Stops what runs, frees all on the loop, then calls closed. */
 void pw_collector_close(struct pw_collector *collector, void (*closed)(void *context),

@@ -226,6 +226,11 @@ static void finish_done(struct pw_store_job *job)
         collector->params.troubled(collector->params.context, collector->stage_error.status,
                                    collector->stage_error.message);
     }
+    collector->outcome = outcome;
+    collector->changed = finish->result.changed;
+    collector->transitions = finish->result.transitions;
+    collector->took_ms =
+        pw_clock_monotonic_ms(collector->params.clock) - collector->started_monotonic_ms;
     pw_apply_result_free(&finish->result);
     free(finish->unseen);
     pw_patch_book_free(finish->patches);

@@ -270,9 +270,11 @@ static int run(struct cli *cli, const struct cli_command *command)
 
     if (!find_database(cli))
         return EX_CONFIG;
-    status = pw_db_open(cli->database, PW_DB_READ, &cli->db, &cli->err);
-    if (status != PW_OK)
-        return cli_fail(cli, status);
+    if (!command->needs_no_history) {
+        status = pw_db_open(cli->database, PW_DB_READ, &cli->db, &cli->err);
+        if (status != PW_OK)
+            return cli_fail(cli, status);
+    }
     code = command->run(cli);
     return cli_finish(cli, code);
 }

@@ -35,6 +35,8 @@ int main(int argc, char **argv)
     bool check = false, once = false;
     struct pw_config *config;
     struct pw_alerts *alerts;
+    struct pw_problems problems;
+    bool is_loaded;
     sigset_t held;
     int option;
 
@@ -68,7 +70,11 @@ int main(int argc, char **argv)
         return EX_USAGE;
     }
     pw_log_init();
-    if (!pw_service_load(path, &config, &alerts))
+    pw_problems_init(&problems);
+    is_loaded = pw_service_load(path, &config, &alerts, &problems);
+    pw_problems_print(&problems, stderr);
+    pw_problems_free(&problems);
+    if (!is_loaded)
         return EX_CONFIG;
     if (check) {
         pw_alerts_free(alerts);

@@ -7,70 +7,14 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "alert/dispatch.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "daemon/caretaker.h"
-#include "daemon/collector.h"
-#include "daemon/stall.h"
-#include "http/http.h"
-#include "store/thread.h"
+#include "daemon/serving.h"
 
 enum {
     MAX_CONNECTIONS = 256,
     HOOK_GRACE_MS = 1000,
 };
-
-/* A configuration that a reload replaced, or the one in use. */
-struct generation {
-    struct pw_config *config;
-    struct generation *older;
-};
-
-struct pw_service {
-    uv_loop_t loop;
-    uv_signal_t on_term, on_int, on_hup;
-    struct pw_stall stall;
-    struct generation *configs; /* the newest is in use; running sweeps may go by older ones */
-    struct pw_alerts *alerts;
-    struct pw_store *store;
-    struct pw_http *http;
-    struct pw_guard *guard;
-    struct pw_caretaker *caretaker;
-    struct pw_dispatch *dispatch;
-    struct pw_collector **collectors;
-    size_t collector_count, open_collectors;
-    bool once, is_started, is_stopping, wants_reload;
-    size_t unswept; /* once: collectors that have not swept yet */
-    int exit_code;
-};
-
-static struct pw_config *config_of(const struct pw_service *service)
-{
-    return service->configs->config;
-}
-
-static bool adopt_config(struct pw_service *service, struct pw_config *config)
-{
-    struct generation *generation = malloc(sizeof *generation);
-
-    if (generation == NULL)
-        return false;
-    *generation = (struct generation){config, service->configs};
-    service->configs = generation;
-    return true;
-}
-
-static void free_configs(struct pw_service *service)
-{
-    while (service->configs != NULL) {
-        struct generation *older = service->configs->older;
-
-        pw_config_free(service->configs->config);
-        free(service->configs);
-        service->configs = older;
-    }
-}
 
 void pw_service_signals(sigset_t *out)
 {
@@ -80,63 +24,8 @@ void pw_service_signals(sigset_t *out)
     (void)sigaddset(out, SIGHUP);
 }
 
-bool pw_service_load(const char *path, struct pw_config **config, struct pw_alerts **alerts)
-{
-    struct pw_problems problems;
-    char *found_path = NULL;
-    bool loaded;
-
-    *config = NULL;
-    *alerts = NULL;
-    pw_problems_init(&problems);
-    loaded = pw_config_load(path, config, &problems) == PW_OK;
-    if (!loaded)
-        found_path = pw_config_alerts_path(path);
-    if (loaded || found_path != NULL)
-        loaded = pw_alerts_load(loaded ? (*config)->daemon.alerts : found_path, alerts,
-                                &problems) == PW_OK &&
-                 loaded;
-    free(found_path);
-    pw_problems_print(&problems, stderr);
-    pw_problems_free(&problems);
-    if (!loaded) {
-        pw_config_free(*config);
-        pw_alerts_free(*alerts);
-        *config = NULL;
-        *alerts = NULL;
-    }
-    return loaded;
-}
-
-static bool is_in(const struct pw_config *config, const struct pw_source_config *source)
-{
-    for (size_t i = 0; i < config->source_count; i++) {
-        if (&config->sources[i] == source)
-            return true;
-    }
-    return false;
-}
-
-/* Frees the configurations that reloads replaced, once no collector goes by one of them. */
-static void free_old_configs(struct pw_service *service)
-{
-    struct generation *older;
-
-    if (service->open_collectors != service->collector_count)
-        return; /* one that closes may still read its own */
-    for (size_t i = 0; i < service->collector_count; i++) {
-        if (!pw_collector_is_settled(service->collectors[i]) ||
-            !is_in(config_of(service), pw_collector_source(service->collectors[i])))
-            return;
-    }
-    while ((older = service->configs->older) != NULL) {
-        service->configs->older = older->older;
-        pw_config_free(older->config);
-        free(older);
-    }
-}
-
-/* Stopping: collectors, then hooks, then the caretaker and the store, then the connections
+/* Stopping: collectors and requests, then hooks, then the caretaker and the store, then the
+ * connections
  * ----------------------- */
 
 static void close_signals(struct pw_service *service)
@@ -175,25 +64,31 @@ static void on_dispatch_closed(void *context)
     pw_caretaker_close(service->caretaker, on_caretaker_closed, service);
 }
 
-static void close_dispatch_if_swept(struct pw_service *service)
+static void close_dispatch_if_still(struct pw_service *service)
 {
-    if (service->open_collectors == 0)
+    if (service->open_collectors == 0 && !service->is_control_open)
         pw_dispatch_close(service->dispatch, HOOK_GRACE_MS, on_dispatch_closed, service);
 }
 
-static void add_new_sources(struct pw_service *service);
+static void on_control_closed(void *context)
+{
+    struct pw_service *service = context;
 
-static void on_collector_closed(void *context)
+    service->is_control_open = false;
+    close_dispatch_if_still(service);
+}
+
+void pw_serving_collector_closed(void *context)
 {
     struct pw_service *service = context;
 
     service->open_collectors--;
     if (service->is_stopping) {
-        close_dispatch_if_swept(service);
+        close_dispatch_if_still(service);
         return;
     }
-    free_old_configs(service);
-    add_new_sources(service);
+    pw_serving_free_old_configs(service);
+    pw_serving_add_new_sources(service);
 }
 
 static void stop(struct pw_service *service)
@@ -207,9 +102,12 @@ static void stop(struct pw_service *service)
         service->exit_code = EX_TEMPFAIL; /* a signal came before every source was swept */
     service->collector_count = 0;
     pw_stall_stop(&service->stall); /* from here on waiting for what is under way is our work */
-    close_dispatch_if_swept(service);
+    pw_operator_stop(service);
+    if (service->control != NULL)
+        pw_control_close(service->control, on_control_closed, service);
+    close_dispatch_if_still(service);
     for (size_t i = 0; i < count; i++)
-        pw_collector_close(service->collectors[i], on_collector_closed, service);
+        pw_collector_close(service->collectors[i], pw_serving_collector_closed, service);
 }
 
 static void on_stop_signal(uv_signal_t *handle, int number)
@@ -226,7 +124,7 @@ static const struct pw_router *current_router(void *context)
 {
     const struct pw_service *service = context;
 
-    return &service->alerts->router;
+    return &service->alerts->alerts->router;
 }
 
 /* So that sources whose servers hang leave connections to the others. */
@@ -245,7 +143,7 @@ static bool is_paused(void *context)
     return pw_caretaker_is_full(service->caretaker);
 }
 
-static void on_troubled(void *context, enum pw_status status, const char *message)
+void pw_serving_troubled(void *context, enum pw_status status, const char *message)
 {
     struct pw_service *service = context;
 
@@ -278,10 +176,10 @@ static void on_swept(void *context, struct pw_collector *collector, enum pw_swee
 {
     struct pw_service *service = context;
 
-    (void)collector;
     if (deliveries > 0)
         pw_dispatch_poke(service->dispatch);
-    free_old_configs(service);
+    pw_operator_swept(service, collector);
+    pw_serving_free_old_configs(service);
     if (!service->once)
         return;
     if (outcome != PW_SWEEP_COMPLETE)
@@ -304,7 +202,7 @@ static enum pw_status add_collector(struct pw_service *service,
         .connection_share = connection_share,
         .router = current_router,
         .is_paused = is_paused,
-        .troubled = on_troubled,
+        .troubled = pw_serving_troubled,
         .swept = on_swept,
     };
     struct pw_collector **collectors =
@@ -331,11 +229,9 @@ static bool has_collector(const struct pw_service *service, const char *name)
     return false;
 }
 
-/* Starts what the configuration has and no collector does yet. Not while one closes: it may be of
- * the same source, and what its last sweep commits must be in the index of the next. */
-static void add_new_sources(struct pw_service *service)
+void pw_serving_add_new_sources(struct pw_service *service)
 {
-    const struct pw_config *config = config_of(service);
+    const struct pw_config *config = pw_serving_config(service);
     struct pw_error error;
 
     if (service->open_collectors != service->collector_count)
@@ -347,77 +243,14 @@ static void add_new_sources(struct pw_service *service)
     }
 }
 
-/* Reload ------------------------------------------------------------------------------------- */
-
-static void on_alerts_released(void *context)
-{
-    pw_alerts_free(context);
-}
-
-static const struct pw_source_config *find_source(const struct pw_config *config, const char *name)
-{
-    for (size_t i = 0; i < config->source_count; i++) {
-        if (strcmp(config->sources[i].name, name) == 0)
-            return &config->sources[i];
-    }
-    return NULL;
-}
-
-static void tell_what_needs_a_restart(const struct pw_config *old, const struct pw_config *new)
-{
-    if (strcmp(old->daemon.database, new->daemon.database) != 0)
-        pw_log_warning("reload: database stays %s until a restart", old->daemon.database);
-}
-
-/* Sources come, change and go; a sweep that runs ends by its old configuration. */
-static void swap_sources(struct pw_service *service)
-{
-    const struct pw_config *config = config_of(service);
-
-    for (size_t i = 0; i < service->collector_count;) {
-        struct pw_collector *collector = service->collectors[i];
-        const struct pw_source_config *source = find_source(config, pw_collector_name(collector));
-
-        if (source != NULL) {
-            pw_collector_use(collector, source);
-            i++;
-            continue;
-        }
-        pw_log_notice("reload: source %s is gone; its history stays", pw_collector_name(collector));
-        service->collectors[i] = service->collectors[--service->collector_count];
-        pw_collector_close(collector, on_collector_closed, service);
-    }
-    add_new_sources(service);
-}
-
+/* A problem of a reload that nobody asked for by name is in the log alone. */
 static void reload(struct pw_service *service)
 {
-    struct pw_config *config;
-    struct pw_alerts *alerts, *old = service->alerts;
+    struct pw_problems problems;
 
-    if (!pw_service_load(config_of(service)->path, &config, &alerts)) {
-        pw_log_err("reload refused: the configuration in use stays");
-        return;
-    }
-    tell_what_needs_a_restart(config_of(service), config);
-    if (!adopt_config(service, config)) {
-        pw_log_err("reload refused: out of memory");
-        pw_config_free(config);
-        pw_alerts_free(alerts);
-        return;
-    }
-    if (pw_dispatch_use(service->dispatch, alerts, on_alerts_released, old) != PW_OK) {
-        pw_log_err("reload: out of memory, the rules in use stay");
-        pw_alerts_free(alerts);
-    } else {
-        service->alerts = alerts;
-    }
-    pw_log_set_level(config->daemon.log_level);
-    pw_caretaker_set_retention(service->caretaker, config->daemon.retention_ms);
-    swap_sources(service);
-    free_old_configs(service);
-    pw_log_notice("reloaded: %zu sources, %zu hooks, %zu rules", config->source_count,
-                  service->alerts->hook_count, service->alerts->rule_count);
+    pw_problems_init(&problems);
+    (void)pw_serving_reload(service, &problems);
+    pw_problems_free(&problems);
 }
 
 static void on_hup_signal(uv_signal_t *handle, int number)
@@ -480,7 +313,7 @@ static enum pw_status open_caretaker(struct pw_service *service, struct pw_error
         .loop = &service->loop,
         .store = service->store,
         .clock = pw_clock_system(),
-        .retention_ms = config_of(service)->daemon.retention_ms,
+        .retention_ms = pw_serving_config(service)->daemon.retention_ms,
         .context = service,
         .damaged = on_damaged,
     };
@@ -488,22 +321,53 @@ static enum pw_status open_caretaker(struct pw_service *service, struct pw_error
     return pw_caretaker_new(&params, &service->caretaker, err);
 }
 
-static enum pw_status open_dispatch(struct pw_service *service, struct pw_error *err)
+struct pw_hook_tools pw_serving_hook_tools(struct pw_service *service)
 {
-    struct pw_hook_tools tools = {
+    return (struct pw_hook_tools){
         .loop = &service->loop,
         .http = service->http,
         .clock = pw_clock_system(),
     };
+}
 
-    return pw_dispatch_new(&tools, service->store, service->alerts, &service->dispatch, err);
+static enum pw_status open_dispatch(struct pw_service *service, struct pw_error *err)
+{
+    struct pw_hook_tools tools = pw_serving_hook_tools(service);
+
+    return pw_dispatch_new(&tools, service->store, service->alerts->alerts, &service->dispatch,
+                           err);
+}
+
+/* Watching goes on without the socket where it cannot be made; but where another daemon listens
+ * there, somebody made a mistake. */
+static enum pw_status open_control(struct pw_service *service, struct pw_error *err)
+{
+    const char *path = pw_serving_config(service)->daemon.control;
+    struct pw_control_params params = {
+        .loop = &service->loop,
+        .context = service,
+        .handle = pw_operator_handle,
+    };
+    struct pw_control_socket socket;
+    enum pw_status status;
+
+    if (path == NULL || service->once)
+        return PW_OK;
+    status = pw_control_socket_open(path, &socket, err);
+    if (status == PW_OK)
+        status = pw_control_new(&params, &socket, &service->control, err);
+    service->is_control_open = status == PW_OK;
+    if (status == PW_OK || status == PW_EBUSY || status == PW_ENOMEM)
+        return status;
+    pw_log_err("%s; the command patchwatch cannot reach this daemon", err->message);
+    return PW_OK;
 }
 
 /* Everything that can be refused is opened here, before the first request is made. */
 static enum pw_status open_parts(struct pw_service *service, struct pw_error *err)
 {
-    enum pw_status status =
-        pw_store_open(&service->loop, config_of(service)->daemon.database, &service->store, err);
+    enum pw_status status = pw_store_open(
+        &service->loop, pw_serving_config(service)->daemon.database, &service->store, err);
 
     if (status == PW_OK)
         status = pw_guard_new(pw_clock_system(), &service->guard, err);
@@ -511,6 +375,8 @@ static enum pw_status open_parts(struct pw_service *service, struct pw_error *er
         status = pw_http_new(&service->loop, MAX_CONNECTIONS, &service->http, err);
     if (status == PW_OK)
         status = open_caretaker(service, err);
+    if (status == PW_OK)
+        status = open_control(service, err);
     if (status == PW_OK)
         status = open_dispatch(service, err);
     return status;
@@ -523,6 +389,8 @@ static void ignore(void *context)
 
 static void close_parts(struct pw_service *service)
 {
+    if (service->control != NULL)
+        pw_control_close(service->control, ignore, NULL);
     if (service->caretaker != NULL)
         pw_caretaker_close(service->caretaker, ignore, NULL);
     if (service->store != NULL)
@@ -533,7 +401,7 @@ static void close_parts(struct pw_service *service)
 
 static enum pw_status start(struct pw_service *service, struct pw_error *err)
 {
-    const struct pw_config *config = config_of(service);
+    const struct pw_config *config = pw_serving_config(service);
     enum pw_status status = PW_OK;
 
     pw_dispatch_start(service->dispatch);
@@ -564,13 +432,15 @@ static void on_checked(void *context)
 
 int pw_service_run(struct pw_config *config, struct pw_alerts *alerts, bool once)
 {
-    struct pw_service service = {.alerts = alerts, .once = once, .exit_code = EX_OK};
+    struct pw_service service = {.once = once, .exit_code = EX_OK};
     struct pw_error error;
     enum pw_status status;
 
     (void)signal(SIGPIPE, SIG_IGN); /* a peer that closes early is an error of its request */
     (void)signal(SIGXFSZ, SIG_IGN); /* and a file that may not grow is one of its write */
-    if (!adopt_config(&service, config) || uv_loop_init(&service.loop) != 0) {
+    service.alerts = pw_alerts_use_new(alerts);
+    if (service.alerts == NULL || !pw_serving_adopt_config(&service, config) ||
+        uv_loop_init(&service.loop) != 0) {
         pw_log_err("out of memory");
         return EX_TEMPFAIL;
     }
@@ -595,7 +465,7 @@ int pw_service_run(struct pw_config *config, struct pw_alerts *alerts, bool once
     }
     pw_guard_free(service.guard);
     free(service.collectors);
-    pw_alerts_free(service.alerts);
-    free_configs(&service);
+    pw_alerts_use_release(service.alerts);
+    pw_serving_free_configs(&service);
     return service.exit_code;
 }

@@ -17,7 +17,9 @@ int pw_service_run(struct pw_config *config, struct pw_alerts *alerts, bool once
  * that comes during the start is not lost; the service lets them through. */
 void pw_service_signals(sigset_t *out);
 
-/* Loads both files, printing every problem to stderr; false where one is an error. */
-bool pw_service_load(const char *path, struct pw_config **config, struct pw_alerts **alerts);
+/* Loads both files; every problem goes to problems. false where one is an error; then both are
+ * NULL. */
+bool pw_service_load(const char *path, struct pw_config **config, struct pw_alerts **alerts,
+                     struct pw_problems *problems);
 
 #endif

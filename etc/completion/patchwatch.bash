@@ -5,7 +5,7 @@ _patchwatch() {
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-        --config | --database | --expect | --hook | --limit | --match | --node | --region | --scene | --since | --source | --state | --status | --type) ((i++)) ;;
+        --comment | --config | --database | --expect | --for | --from | --hook | --limit | --match | --node | --region | --scene | --severity | --since | --source | --state | --status | --type | --until) ((i++)) ;;
         -*) ;;
         *)
             command=${COMP_WORDS[i]}
@@ -35,11 +35,15 @@ _patchwatch() {
         mapfile -t COMPREPLY < <(compgen -W "pending delivered dead muted dropped all" -- "$current")
         return
         ;;
-    --source | --region | --match | --limit | --since | --node | --hook | --expect) return ;;
+    --severity)
+        mapfile -t COMPREPLY < <(compgen -W "critical high medium low informational unspecified" -- "$current")
+        return
+        ;;
+    --source | --region | --match | --limit | --since | --node | --hook | --from | --until | --for | --comment | --expect) return ;;
     esac
 
     if [[ -z $command && $current != -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "status nodes node events sweeps at deliveries rules backup verify" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "status nodes node events sweeps at deliveries mute ack unack sweep reload hook rules backup verify" -- "$current")
         return
     fi
     options="--config --database --json --utc --help --version"
@@ -49,7 +53,10 @@ _patchwatch() {
     events) options+=" --since --type --node --follow" ;;
     sweeps) options+=" --source --limit" ;;
     at) options+=" --source --status --region --scene --match" ;;
-    deliveries) options+=" --state --hook --since" ;;
+    deliveries) options+=" --state --hook --since --dead" ;;
+    mute) options+=" --source --region --scene --match --node --type --severity --from --until --for --forever --all --comment" ;;
+    ack) options+=" --source --until --for --comment" ;;
+    unack) options+=" --source" ;;
     rules) options+=" --since" ;;
     backup) options+=" --overwrite" ;;
     verify) options+=" --expect" ;;
@@ -58,6 +65,13 @@ _patchwatch() {
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
     elif [[ $command == @(backup) ]]; then
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
+    elif [[ $previous == "$command" ]]; then
+        case $command in
+        deliveries) mapfile -t COMPREPLY < <(compgen -W "retry drop" -- "$current") ;;
+        mute) mapfile -t COMPREPLY < <(compgen -W "add list remove" -- "$current") ;;
+        hook) mapfile -t COMPREPLY < <(compgen -W "test" -- "$current") ;;
+        rules) mapfile -t COMPREPLY < <(compgen -W "test" -- "$current") ;;
+        esac
     fi
 }
 complete -F _patchwatch patchwatch

@@ -228,3 +228,17 @@ extern "C" void pw_json_reader_walk(const pw_json_reader *reader, unsigned max_d
     if (reader != nullptr && reader->has_document)
         (void)walk_value(&state, reader->root, 0);
 }
+
+extern "C" bool pw_json_reader_is_flat(const pw_json_reader *reader)
+{
+    dom::object object;
+
+    if (reader == nullptr || !reader->has_document ||
+        reader->root.get_object().get(object) != simdjson::SUCCESS)
+        return false;
+    for (auto member : object) {
+        if (!member.value.is_string() && !member.value.is_int64())
+            return false;
+    }
+    return true;
+}

@@ -49,4 +49,8 @@ void pw_json_reader_walk(const struct pw_json_reader *reader, unsigned max_depth
                          bool (*visit)(void *context, const struct pw_json_member *member),
                          void *context);
 
+/* Whether the root is an object whose members are all strings or whole numbers that fit in int64_t:
+ * then a walk shows everything that was written. */
+bool pw_json_reader_is_flat(const struct pw_json_reader *reader);
+
 #endif

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -21,6 +22,8 @@ enum {
     BUSY_TIMEOUT_MS = 5000,
     FILE_MODE = 0640, /* the group may read */
     LOCK_MODE = 0600, /* who can open it can lock it: nobody else may keep the daemon out */
+    LOCK_WAIT_MS = 1000,
+    LOCK_STEP_MS = 20,
 };
 
 static const char writer_settings[] = "PRAGMA synchronous = FULL;"
@@ -94,6 +97,33 @@ out:
     return status;
 }
 
+/* The command holds the lock for the moment of a change while no daemon runs: whoever starts then
+ * waits for it. */
+static bool lock_soon(int fd)
+{
+    const struct timespec step = {.tv_nsec = LOCK_STEP_MS * 1000000L};
+
+    for (int waited_ms = 0;; waited_ms += LOCK_STEP_MS) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return true;
+        if (errno != EWOULDBLOCK || waited_ms >= LOCK_WAIT_MS)
+            return false;
+        (void)nanosleep(&step, NULL);
+        errno = EWOULDBLOCK;
+    }
+}
+
+/* What root makes beside the database of another user must be that user's. */
+static void give_to_owner(int fd, const char *path)
+{
+    struct stat database, file;
+
+    if (geteuid() == 0 && stat(path, &database) == 0 && fstat(fd, &file) == 0 &&
+        (database.st_uid != file.st_uid || database.st_gid != file.st_gid) &&
+        fchown(fd, database.st_uid, database.st_gid) != 0)
+        pw_log_warning("%s.lock: its owner is not that of the database: %s", path, strerror(errno));
+}
+
 static enum pw_status take_lock(const char *path, int *lock_fd, struct pw_error *err)
 {
     char *name = NULL;
@@ -107,7 +137,7 @@ static enum pw_status take_lock(const char *path, int *lock_fd, struct pw_error 
         status = fail_path(err, "opening", name);
         goto out;
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (!lock_soon(fd)) {
         status =
             errno == EWOULDBLOCK
                 ? pw_fail(err, PW_EBUSY, "another patchwatchd is running on %s (it holds %s.lock)",
@@ -115,6 +145,7 @@ static enum pw_status take_lock(const char *path, int *lock_fd, struct pw_error 
                 : fail_path(err, "locking", name);
         goto out;
     }
+    give_to_owner(fd, path);
     *lock_fd = fd;
     fd = -1;
 out:

@@ -9,6 +9,7 @@ ALTER TABLE delivery ADD COLUMN wait_until INTEGER;
 -- The sweep whose changes are so many that nobody is told one by one before they are confirmed.
 ALTER TABLE delivery ADD COLUMN held_by INTEGER;
 ALTER TABLE delivery ADD COLUMN reason TEXT; -- why it is muted or dropped
+ALTER TABLE delivery ADD COLUMN retried_at INTEGER; -- when somebody had it tried anew
 ALTER TABLE delivery ADD COLUMN remind_at INTEGER; -- the next reminder; NULL: none
 ALTER TABLE delivery ADD COLUMN reminders INTEGER NOT NULL DEFAULT 0; -- made
 ALTER TABLE delivery ADD COLUMN reminded_at INTEGER; -- the last one

@@ -34,7 +34,7 @@ static const char delivered_sql[] =
     " WHERE delivery_id = ?1 AND state <> 'delivered'";
 static const char failed_sql[] =
     "UPDATE delivery SET claimed_at = NULL, next_attempt_at = ?2, last_error = ?3,"
-    " state = CASE WHEN created_at < ?4 THEN 'dead' ELSE state END,"
+    " state = CASE WHEN coalesce(retried_at, created_at) < ?4 THEN 'dead' ELSE state END,"
     " group_key = CASE WHEN ?5 THEN NULL ELSE group_key END"
     " WHERE delivery_id = ?1 AND state = 'pending'";
 static const char is_dead_sql[] = "SELECT state = 'dead' FROM delivery WHERE delivery_id = ?1";

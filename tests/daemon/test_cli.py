@@ -21,8 +21,9 @@ from harness import BUILT, SANITIZER_ENV, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 PATCHWATCH = os.environ.get("PATCHWATCH", str(BUILT / "patchwatch"))
-COMMANDS = ["status", "nodes", "node", "events", "sweeps", "at", "deliveries", "rules", "backup", "verify"]
-READING = [["status"], ["nodes"], ["events"], ["sweeps"], ["at", "now"], ["deliveries"], ["deliveries", "--state", "all"]]
+COMMANDS = ["status", "nodes", "node", "events", "sweeps", "at", "deliveries", "mute", "ack", "unack", "sweep", "reload", "hook", "rules", "backup", "verify"]
+READING = [["status"], ["nodes"], ["events"], ["sweeps"], ["at", "now"], ["deliveries"], ["deliveries", "--state", "all"],
+           ["mute", "list", "--all"]]
 NON = "node.non_compliant"
 
 
@@ -98,12 +99,12 @@ def told_fixture(pw, sim):
 
 def test_usage_errors():
     """What cannot be understood exits with 64 and says what would do; an unknown command lists those there are."""
-    for arguments in ([], ["mute", "list"], ["stauts"], ["--nope"], ["nodes", "--nope"], ["node"], ["at"], ["at", "now", "then"],
+    for arguments in ([], ["moot", "list"], ["stauts"], ["--nope"], ["nodes", "--nope"], ["node"], ["at"], ["at", "now", "then"],
                       ["status", "now"], ["--config", "a", "--database", "b", "status"], ["--config"]):
         code, out, err = run(*arguments)
         assert (code, out) == (64, ""), arguments
         assert "patchwatch --help" in err
-    err = run("mute")[2]
+    err = run("moot")[2]
     assert all(re.search(rf"^  {name} ", err, re.M) for name in COMMANDS)
     assert "do you mean 'status'?" in run("stauts")[2]
 
@@ -170,6 +171,8 @@ def test_completion():
     assert complete("--database", "status", "no") == ["nodes", "node"]
     assert complete("nodes", "--st") == ["--status"]
     assert complete("sweeps", "--st") == []
+    assert complete("mute", "") == ["add", "list", "remove"]
+    assert complete("mute", "add", "") == []
     assert complete("nodes", "--status", "non") == ["non_compliant"]
     assert "--json" in complete("status", "--")
 
@@ -585,7 +588,8 @@ def test_json_members_are_documented(told):
     """Each member that any command gives has its line in docs/patchwatch.md; a time has its text beside it."""
     text = (ROOT / "docs/patchwatch.md").read_text(encoding="utf-8").split("## JSON")[1]
     found = set()
-    for arguments in (*READING, ["node", told.bad], ["verify"]):
+    for arguments in (["mute", "add", "--all", "--for", "1h"], ["ack", told.bad], ["unack", told.bad], ["hook", "test", "rec"],
+                      ["deliveries", "retry", "--dead"], *READING, ["node", told.bad], ["verify"], ["mute", "remove", "1"]):
         found |= members(json.loads(run("--config", told.config, "--json", *arguments)[1]))
     found |= members(json.loads(run("--config", told.config, "--json", "backup", told.directory / "copy.db")[1]))
     assert len(found) > 80
