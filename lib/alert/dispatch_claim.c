@@ -246,7 +246,11 @@ void pw_dispatch_pump(struct pw_dispatch *dispatch)
 
         if (lane->hook == NULL)
             continue;
+        /* What is told again and what is new go one after the other: a problem that was read before
+         * it ended must not be told after its end. */
         pw_resend_pump(lane, now_ms);
+        if (pw_resend_is_busy(lane) || pw_resend_due_ms(lane) <= now_ms)
+            continue;
         if (lane->claiming || lane->due_ms > now_ms ||
             lane->slots_used >= (size_t)lane->hook->concurrency)
             continue;

@@ -82,6 +82,7 @@ static void end_round(struct pw_resend *resend)
     resend->hook = NULL;
     resend->due_ms =
         pw_clock_monotonic_ms(dispatch->clock) + (interval_ms > 0 ? interval_ms : PW_SECOND_MS);
+    resend->lane->due_ms = INT64_MIN; /* what came meanwhile waited */
     pw_generation_release(generation);
     pw_dispatch_settle(dispatch);
 }
@@ -96,6 +97,8 @@ static void complain(struct pw_resend *resend, const char *why)
 static void on_sent(void *context, const struct pw_hook_result *result)
 {
     struct pw_resend *resend = context;
+    /* One that the receiver takes offence at must not keep back those of the pages behind it. */
+    bool goes_on = result->outcome == PW_HOOK_DELIVERED || result->outcome == PW_HOOK_REFUSED;
 
     resend->run = NULL;
     pw_delivery_free(resend->list);
@@ -104,8 +107,7 @@ static void on_sent(void *context, const struct pw_hook_result *result)
         resend->has_complained = false;
     else
         complain(resend, result->why);
-    if (result->outcome == PW_HOOK_DELIVERED && resend->last_id != 0 &&
-        !resend->lane->dispatch->closing) {
+    if (goes_on && resend->last_id != 0 && !resend->lane->dispatch->closing) {
         resend->after_id = resend->last_id;
         read_next(resend);
     } else {
@@ -157,7 +159,7 @@ void pw_resend_pump(struct pw_lane *lane, int64_t now_ms)
 {
     struct pw_resend *resend = lane->resend;
 
-    if (pw_resend_due_ms(lane) > now_ms || resend == NULL)
+    if (resend == NULL || pw_resend_due_ms(lane) > now_ms || lane->claiming || lane->slots_used > 0)
         return;
     resend->is_busy = true;
     resend->generation = lane->dispatch->current;
