@@ -27,13 +27,15 @@ struct pw_hook_parser {
 /* The duration at key, where it is given, within [min_ms, max_ms]; else a problem. */
 void pw_parse_hook_duration(struct pw_yaml *yaml, const yaml_node_t *mapping, const char *key,
                             int64_t min_ms, int64_t max_ms, int64_t *out_ms);
-extern const struct pw_hook_parser pw_parser_exec, pw_parser_webhook, pw_parser_alertmanager;
+extern const struct pw_hook_parser pw_parser_exec, pw_parser_webhook, pw_parser_alertmanager,
+    pw_parser_email, pw_parser_journal;
 
 /* After the hooks, since rules name them. */
 PW_MUST_CHECK enum pw_status pw_parse_rules(struct pw_yaml *yaml, yaml_node_t *node,
                                             struct pw_alerts *alerts);
-/* match may be half filled even on error; pw_match_free frees it. node NULL: match everything of
- * the default types. */
+PW_MUST_CHECK enum pw_status pw_parse_mutes(struct pw_yaml *yaml, yaml_node_t *node,
+                                            struct pw_alerts *alerts);
+/* match may be half filled even on error; pw_match_free frees it. node NULL: match everything. */
 PW_MUST_CHECK enum pw_status pw_parse_match(struct pw_yaml *yaml, yaml_node_t *node,
                                             struct pw_match *match);
 

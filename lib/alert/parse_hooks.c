@@ -16,13 +16,10 @@ enum { MAX_NAME_BYTES = 64, MAX_KEYS = 32, MAX_RATE_COUNT = 10000 };
 
 /* A kind of hook is a line here, one in pw_hook_kind_of, and its own file. */
 static const struct pw_hook_parser *const parsers[] = {
-    &pw_parser_exec,
-    &pw_parser_webhook,
-    &pw_parser_alertmanager,
+    &pw_parser_exec,  &pw_parser_webhook, &pw_parser_alertmanager,
+    &pw_parser_email, &pw_parser_journal,
 };
 enum { PARSER_COUNT = sizeof parsers / sizeof parsers[0] };
-
-static const char *const later[] = {"email", "journal", NULL};
 
 static bool is_hook_name(const char *name)
 {
@@ -185,14 +182,6 @@ static const struct pw_hook_parser *parse_type(struct pw_yaml *yaml, const yaml_
     parser = parser_of(text);
     if (text == NULL || parser != NULL)
         return parser;
-    for (size_t i = 0; later[i] != NULL; i++) {
-        if (strcmp(text, later[i]) == 0) {
-            pw_problem_error(yaml->problems, yaml->path, pw_yaml_line(node),
-                             "type %s is not supported by this version: %s", text,
-                             kind_list(list, sizeof list));
-            return NULL;
-        }
-    }
     for (size_t i = 0; i < PARSER_COUNT; i++)
         names[i] = parsers[i]->name;
     near = pw_nearest(text, names);

@@ -18,6 +18,7 @@
 #include "base/backoff.h"
 #include "base/log.h"
 #include "http/curl_loop.h"
+#include "http/guest.h"
 #include "http/http.h"
 #include "http/pool.h"
 #include "http/retry.h"
@@ -53,6 +54,7 @@ struct pw_http {
     uv_loop_t *loop;
     struct pw_curl_loop *curl;
     TAILQ_HEAD(, pw_http_call) calls;
+    TAILQ_HEAD(, pw_http_guest) guests;
     struct pw_pool pool;
     size_t open_parts; /* calls whose memory is still there, and the curl loop */
     bool is_closing;
@@ -370,9 +372,23 @@ enum pw_status pw_http_new(uv_loop_t *loop, size_t max_connections, struct pw_ht
     }
     http->loop = loop;
     TAILQ_INIT(&http->calls);
+    TAILQ_INIT(&http->guests);
     http->open_parts = 1;
     *out = http;
     return PW_OK;
+}
+
+struct pw_curl_loop *pw_http_admit(struct pw_http *http, struct pw_http_guest *guest)
+{
+    if (http->is_closing)
+        return NULL;
+    TAILQ_INSERT_TAIL(&http->guests, guest, link);
+    return http->curl;
+}
+
+void pw_http_leave(struct pw_http *http, struct pw_http_guest *guest)
+{
+    TAILQ_REMOVE(&http->guests, guest, link);
 }
 
 static void on_curl_closed(void *context)
@@ -382,6 +398,7 @@ static void on_curl_closed(void *context)
 
 void pw_http_close(struct pw_http *http, void (*closed)(void *context), void *context)
 {
+    struct pw_http_guest *guest;
     struct pw_http_call *call;
 
     if (http->is_closing)
@@ -391,5 +408,7 @@ void pw_http_close(struct pw_http *http, void (*closed)(void *context), void *co
     http->closed_context = context;
     while ((call = TAILQ_FIRST(&http->calls)) != NULL)
         pw_http_cancel(call);
+    while ((guest = TAILQ_FIRST(&http->guests)) != NULL)
+        guest->cancel(guest);
     pw_curl_loop_close(http->curl, on_curl_closed, http);
 }

@@ -1,0 +1,37 @@
+/* What client and server said to each other: which command was answered by what. Internal to this
+ * room; pure. */
+#ifndef PW_HTTP_MAIL_DIALOG_H
+#define PW_HTTP_MAIL_DIALOG_H
+
+#include <stdbool.h>
+
+#include "http/mail.h"
+
+struct pw_mail_dialog {
+    enum pw_mail_stage stage;
+    bool is_whole;    /* the last answer to the stage is there */
+    bool has_content; /* all of the message was given */
+    bool is_accepted; /* and the server took it */
+    bool is_quitting;
+    size_t asked;               /* recipients */
+    struct pw_mail_reply reply; /* the last whole one */
+    struct pw_mail_reply recipients[PW_MAIL_MAX_RECIPIENTS];
+    char line[PW_MAIL_REPLY_BYTES]; /* the reply that comes in, its lines joined */
+    size_t line_len;
+    /* What the server must not get into our messages by repeating it. */
+    struct pw_secret secrets[3];
+};
+
+/* user and password NULL: there is no login. PW_ENOMEM; *dialog is freed in any case. */
+PW_MUST_CHECK enum pw_status pw_mail_dialog_init(struct pw_mail_dialog *dialog, const char *user,
+                                                 const struct pw_secret *password,
+                                                 struct pw_error *err);
+void pw_mail_dialog_free(struct pw_mail_dialog *dialog);
+
+void pw_mail_dialog_sent(struct pw_mail_dialog *dialog, struct pw_str command);
+/* One line of an answer. */
+void pw_mail_dialog_heard(struct pw_mail_dialog *dialog, struct pw_str line);
+/* "the answer to RCPT": what was waited for. */
+const char *pw_mail_dialog_waiting(const struct pw_mail_dialog *dialog);
+
+#endif
