@@ -43,10 +43,10 @@ def base_fixture(pw, sim):
     return pw
 
 
-def write_alerts(pw, **hooks):
-    """Hooks, all named by one rule."""
+def write_alerts(pw, rule="", **hooks):
+    """Hooks, all named by one rule, which may have more keys."""
     lines = ["version: 1", "hooks:", *(f"  {name}: {json.dumps(keys)}" for name, keys in hooks.items())]
-    lines.append(f"rules: [{{name: all, hooks: [{', '.join(hooks)}]}}]")
+    lines.append(f"rules: [{{name: all, hooks: [{', '.join(hooks)}]{rule}}}]")
     pw.alerts.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -73,7 +73,8 @@ def test_problem_and_recovery_reach_every_kind(base, sim, receive):
     assert [verify(got, KEY) for got in bus.got] == [event["id"] for event in recorded[-2:]]
     said = [json.loads(got["body"])["text"] for got in chat.got]
     assert "is non-compliant" in said[0] and "is compliant again" in said[1]
-    [fires], [ends] = [json.loads(got["body"]) for got in am.got]
+    alerts = [alert for got in am.got for alert in json.loads(got["body"])]  # --once may also say again what stands
+    fires, ends = alerts[0], alerts[-1]
     assert fires["labels"] == ends["labels"]
     assert fires["labels"]["node_key"] == (key if isinstance(key, str) else recorded[-1]["subject"])
     assert fires["endsAt"] > ends["endsAt"]
@@ -137,4 +138,71 @@ def test_reload_takes_other_secrets(base, sim, receive):
     base.wait_log("is open to others")
     sim.flip_to(1, "non_compliant")
     wait_until(lambda: len(bus.got) == 3, "what was loaded before goes on")
+    assert base.stop() == 0
+
+
+def test_group_is_a_batch_and_a_bad_one_keeps_nobody_back(base, sim, receive):
+    """The receiver takes offence at one event: it refuses the batch, takes the others one by one, and that one waits."""
+    bad = sim.truth()[4]["key"]
+
+    def judge(handler):
+        taken = bad.encode() not in bus.got[-1]["body"]
+        handler.wfile.write(b"HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n" % (b"204 Fine" if taken else b"400 No"))
+
+    bus = receive(judge)
+    base.secret("bus-key", KEY)
+    write_alerts(base, ", group: {wait: 1s, max: 50}", bus={"type": "webhook", "url": bus.url, "secret_file": "bus-key"})
+    for index in range(10):
+        sim.flip_to(index, "non_compliant")
+    base.start()
+    base.wait_rows("SELECT count(*) FROM delivery WHERE state = 'delivered' HAVING count(*) = 9")
+    assert base.stop() == 0
+    first, rest = bus.got[0], bus.got[1:]
+    assert first["headers"]["Content-Type"] == "application/cloudevents-batch+json"
+    assert len(json.loads(first["body"])) == 10
+    assert {got["headers"]["Content-Type"] for got in rest} == {"application/cloudevents+json"}
+    assert len({verify(got, KEY) for got in bus.got}) == 11, "each message has an id of its own"
+    [row] = base.rows("SELECT d.state, d.last_error, n.node_key FROM delivery AS d JOIN event USING (event_id)"
+                      " JOIN node AS n USING (node_id) WHERE d.state <> 'delivered'")
+    assert (row["state"], row["last_error"], row["node_key"]) == ("pending", "HTTP 400", bad)
+
+
+def test_alertmanager_is_told_again_what_stands(base, sim, receive):
+    am = receive()
+    write_alerts(base, am={"type": "alertmanager", "urls": [am.url], "resend": "10s"})
+
+    def said():
+        alerts = [alert for got in am.got for alert in json.loads(got["body"])]
+        return [alert["endsAt"] > alert["startsAt"] for alert in alerts]
+
+    base.start()
+    sim.flip_to(2, "non_compliant")
+    wait_until(lambda: len(said()) >= 2, "the alert, and once more", 25)
+    assert all(said()), "it fires"
+    sim.flip_to(2, "compliant")
+    wait_until(lambda: said()[-2:] == [False, False], "its end, and once more", 25)
+    labels = {json.dumps(alert["labels"], sort_keys=True) for got in am.got for alert in json.loads(got["body"])}
+    assert len(labels) == 1
+    assert base.stop() == 0
+
+
+def test_gone_turns_the_hook_off_until_it_goes_elsewhere(base, sim, receive):
+    bus, other = receive((410, {}, b"no longer")), receive()
+    write_alerts(base, bus={"type": "webhook", "url": bus.url})
+    base.start()
+    for index in range(3):
+        sim.flip_to(index, "non_compliant")
+    base.wait_log("410")
+    base.wait_sweeps(2)
+    asked = len(bus.got)
+    assert 1 <= asked <= 3
+    sim.flip_to(5, "non_compliant")
+    base.wait_rows("SELECT count(*) FROM delivery HAVING count(*) = 4")
+    base.wait_sweeps(1)
+    assert len(bus.got) == asked, "nothing is asked of it any more"
+    assert set(states(base, "bus")) == {"pending"}
+    write_alerts(base, bus={"type": "webhook", "url": other.url})
+    base.send_signal(signal.SIGHUP)
+    base.wait_rows("SELECT count(*) FROM delivery WHERE state = 'delivered' HAVING count(*) = 4")
+    assert len(other.got) == 4
     assert base.stop() == 0
