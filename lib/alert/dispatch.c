@@ -228,7 +228,9 @@ static int64_t next_wake_ms(const struct pw_dispatch *dispatch)
             else if (lane->slots[i].state == PW_SLOT_READY)
                 earlier(&at_ms, pw_clock_monotonic_ms(dispatch->clock) + START_AGAIN_MS);
         }
-        if (dispatch->recovered && !dispatch->closing)
+        /* One that is due and waits is begun when what it waits for is over. */
+        if (dispatch->recovered && !dispatch->closing &&
+            pw_resend_due_ms(lane) > pw_clock_monotonic_ms(dispatch->clock))
             earlier(&at_ms, pw_resend_due_ms(lane));
     }
     return at_ms;

@@ -76,8 +76,15 @@ static enum pw_hook_outcome outcome_of(long http_status)
     return PW_HOOK_RETRY;
 }
 
+static void redact(const struct pw_http_post *post, char *text)
+{
+    pw_http_link_redact(post->link, text);
+    if (post->keys != NULL)
+        pw_signature_keys_redact(post->keys, text);
+}
+
 /* The beginning of an answer on one line, printable, without the secrets that it repeats. */
-static void quote_answer(const struct pw_http_link *link, struct pw_str body,
+static void quote_answer(const struct pw_http_post *post, struct pw_str body,
                          char out[EXCERPT_BYTES])
 {
     char text[4 * EXCERPT_BYTES];
@@ -94,13 +101,12 @@ static void quote_answer(const struct pw_http_link *link, struct pw_str body,
     while (len > 0 && text[len - 1] == ' ')
         len--;
     text[len] = '\0';
-    pw_http_link_redact(link, text);
+    redact(post, text);
     (void)pw_text_printable(out, EXCERPT_BYTES, (struct pw_str){text, len});
 }
 
 static void note_outcome(struct post_call *call, const struct pw_http_result *result)
 {
-    const struct pw_http_link *link = call->run->post.link;
     const struct pw_http_response *response = result->response;
     const char *message = strstr(result->error.message, ": "); /* behind the label */
     char excerpt[EXCERPT_BYTES] = "";
@@ -109,7 +115,7 @@ static void note_outcome(struct post_call *call, const struct pw_http_result *re
     call->retry_after_ms = -1;
     if (response != NULL) {
         call->outcome = outcome_of(response->status);
-        quote_answer(link, response->body, excerpt);
+        quote_answer(&call->run->post, response->body, excerpt);
         if (call->outcome == PW_HOOK_RETRY && response->retry_after_ms >= 0)
             call->retry_after_ms = response->retry_after_ms < RETRY_AFTER_MAX_MS
                                        ? response->retry_after_ms
@@ -122,7 +128,7 @@ static void note_outcome(struct post_call *call, const struct pw_http_result *re
         message = "stopped, because patchwatchd ends";
     (void)snprintf(call->why, sizeof call->why, "%.240s%s%s", message,
                    excerpt[0] != '\0' ? ": " : "", excerpt);
-    pw_http_link_redact(link, call->why);
+    redact(&call->run->post, call->why);
 }
 
 static void add_reason(char why[WHY_BYTES], const struct pw_hook_run *run,

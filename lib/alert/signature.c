@@ -50,6 +50,15 @@ static int decode(const char *text, size_t len, unsigned char *out, size_t room)
     return (bits & ((1U << count) - 1)) == 0 ? (int)used : -1;
 }
 
+static enum pw_status add_key(struct pw_signature_keys *keys, struct pw_str text,
+                              struct pw_str bytes, struct pw_error *err)
+{
+    size_t at = keys->count++;
+    enum pw_status status = pw_secret_set(&keys->keys[at], bytes, err);
+
+    return status == PW_OK ? pw_secret_set(&keys->texts[at], text, err) : status;
+}
+
 enum pw_status pw_signature_keys_parse(struct pw_signature_keys *keys,
                                        const struct pw_secret *lines, struct pw_error *err)
 {
@@ -73,7 +82,6 @@ enum pw_status pw_signature_keys_parse(struct pw_signature_keys *keys,
             continue;
         }
         decoded = decode(at, len, bytes, sizeof bytes);
-        at = next;
         if (decoded < KEY_MIN_BYTES)
             status = pw_fail(err, PW_EFORMAT,
                              "line %d is no key of Standard Webhooks: base64 of %d to %d bytes, "
@@ -82,8 +90,9 @@ enum pw_status pw_signature_keys_parse(struct pw_signature_keys *keys,
         else if (keys->count == PW_SIGNATURE_MAX_KEYS)
             status = pw_fail(err, PW_EFORMAT, "more than %d keys", (int)PW_SIGNATURE_MAX_KEYS);
         else
-            status = pw_secret_set(&keys->keys[keys->count++],
-                                   (struct pw_str){(const char *)bytes, (size_t)decoded}, err);
+            status = add_key(keys, (struct pw_str){at, len},
+                             (struct pw_str){(const char *)bytes, (size_t)decoded}, err);
+        at = next;
         explicit_bzero(bytes, sizeof bytes);
     }
     if (status == PW_OK && keys->count == 0)
@@ -93,9 +102,17 @@ enum pw_status pw_signature_keys_parse(struct pw_signature_keys *keys,
 
 void pw_signature_keys_clear(struct pw_signature_keys *keys)
 {
-    for (size_t i = 0; i < PW_SIGNATURE_MAX_KEYS; i++)
+    for (size_t i = 0; i < PW_SIGNATURE_MAX_KEYS; i++) {
         pw_secret_clear(&keys->keys[i]);
+        pw_secret_clear(&keys->texts[i]);
+    }
     keys->count = 0;
+}
+
+void pw_signature_keys_redact(const struct pw_signature_keys *keys, char *text)
+{
+    for (size_t i = 0; i < keys->count; i++)
+        pw_secret_redact(&keys->texts[i], text);
 }
 
 enum pw_status pw_signature_id(const struct pw_delivery *list, char out[PW_SIGNATURE_ID_SIZE],

@@ -17,7 +17,8 @@ enum {
 };
 
 struct pw_signature_keys {
-    struct pw_secret keys[PW_SIGNATURE_MAX_KEYS]; /* the bytes */
+    struct pw_secret keys[PW_SIGNATURE_MAX_KEYS];  /* the bytes */
+    struct pw_secret texts[PW_SIGNATURE_MAX_KEYS]; /* their base64: to be redacted */
     size_t count;
 };
 
@@ -28,6 +29,8 @@ PW_MUST_CHECK enum pw_status pw_signature_keys_parse(struct pw_signature_keys *k
                                                      const struct pw_secret *lines,
                                                      struct pw_error *err);
 void pw_signature_keys_clear(struct pw_signature_keys *keys);
+/* Puts stars over every key in text. */
+void pw_signature_keys_redact(const struct pw_signature_keys *keys, char *text);
 
 /* The webhook-id of a message: the event's id, or for several a hash of theirs, with the number of
  * the reminder; the same in every attempt with the same events. PW_ENOMEM. */

@@ -219,10 +219,10 @@ enum pw_status pw_template_run(const struct pw_template *template, const struct 
 {
     struct pw_event_view view = {0};
     const struct pw_delivery *current = list;
-    size_t loop_start = 0, event_count = 0;
+    size_t loop_start = 0, event_count = 1;
     enum pw_status status = pw_event_view_open(&view, list, err);
 
-    for (const struct pw_delivery *each = list; each != NULL; each = each->next)
+    for (const struct pw_delivery *each = list->next; each != NULL; each = each->next)
         event_count++;
     for (size_t i = 0; i < template->count && status == PW_OK && out->failed == PW_OK; i++) {
         const struct pw_template_part *part = &template->parts[i];
