@@ -7,7 +7,12 @@
 #include "alert/dispatch_lanes.h"
 #include "base/log.h"
 
-enum { DELAY_MIN_MS = 1000, DELAY_MAX_MS = 30000 };
+enum {
+    DELAY_MIN_MS = 1000,
+    DELAY_MAX_MS = 30000,
+    /* Not 0, which would be this turn of the loop still. */
+    NEXT_TURN_MS = 1
+};
 
 int64_t pw_dispatch_delay_ms(int64_t errors)
 {
@@ -223,7 +228,11 @@ static int64_t next_wake_ms(const struct pw_dispatch *dispatch)
 
 static void on_timer(uv_timer_t *timer)
 {
-    pw_dispatch_settle(timer->data);
+    struct pw_dispatch *dispatch = timer->data;
+
+    if (!dispatch->closing)
+        pw_dispatch_start_one(dispatch);
+    pw_dispatch_settle(dispatch);
 }
 
 static void set_timer(struct pw_dispatch *dispatch)
@@ -231,7 +240,9 @@ static void set_timer(struct pw_dispatch *dispatch)
     int64_t at_ms = next_wake_ms(dispatch);
     int64_t now_ms = pw_clock_monotonic_ms(dispatch->clock);
 
-    if (at_ms == PW_DISPATCH_NEVER)
+    if (pw_dispatch_ready_slot(dispatch) != NULL)
+        (void)uv_timer_start(&dispatch->timer, on_timer, NEXT_TURN_MS, 0);
+    else if (at_ms == PW_DISPATCH_NEVER)
         (void)uv_timer_stop(&dispatch->timer);
     else
         (void)uv_timer_start(&dispatch->timer, on_timer,
@@ -278,6 +289,10 @@ static void on_closed(uv_handle_t *handle)
 
 static void settle_closing(struct pw_dispatch *dispatch)
 {
+    struct pw_slot *slot;
+
+    while ((slot = pw_dispatch_ready_slot(dispatch)) != NULL)
+        pw_slot_clear(slot); /* claimed and not made: due again after the next start */
     record_waiting(dispatch);
     if (dispatch->stop_at_ms <= pw_clock_monotonic_ms(dispatch->clock)) {
         dispatch->stop_at_ms = PW_DISPATCH_NEVER;

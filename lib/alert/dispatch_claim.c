@@ -1,4 +1,4 @@
-/* Claiming what is due, as far as there are places, and starting it. */
+/* Claiming what is due, as far as there are places, and starting it, one in a turn of the loop. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,23 +38,44 @@ static size_t free_places(const struct pw_dispatch *dispatch, const struct pw_la
     return want == 0 && own == 0 ? 1 : want;
 }
 
-static void start(struct pw_lane *lane, struct pw_delivery *delivery,
-                  struct pw_generation *generation, const struct pw_hook_config *hook)
+static void take_place(struct pw_lane *lane, struct pw_delivery *delivery,
+                       struct pw_generation *generation, const struct pw_hook_config *hook)
 {
     struct pw_slot *slot = lane->slots;
-    struct pw_error err = {PW_OK, ""};
 
     while (slot->state != PW_SLOT_FREE)
         slot++; /* there is one: the claim kept it */
     slot->lane = lane;
-    slot->state = PW_SLOT_RUNNING;
+    slot->state = PW_SLOT_READY;
     slot->generation = generation;
     slot->hook = hook;
     slot->delivery = delivery;
     lane->slots_used++;
     pw_generation_use(generation);
-    if (pw_hook_kind_of(hook)->start(&lane->dispatch->tools, hook, delivery, pw_slot_finish, slot,
-                                     &slot->run, &err) != PW_OK)
+}
+
+struct pw_slot *pw_dispatch_ready_slot(struct pw_dispatch *dispatch)
+{
+    for (struct pw_lane *lane = dispatch->lanes; lane != NULL; lane = lane->next) {
+        for (size_t i = 0; i < PW_DISPATCH_HOOK_RUNS; i++) {
+            if (lane->slots[i].state == PW_SLOT_READY)
+                return &lane->slots[i];
+        }
+    }
+    return NULL;
+}
+
+void pw_dispatch_start_one(struct pw_dispatch *dispatch)
+{
+    struct pw_slot *slot = pw_dispatch_ready_slot(dispatch);
+    struct pw_error err = {PW_OK, ""};
+
+    if (slot == NULL)
+        return;
+    slot->state = PW_SLOT_RUNNING;
+    if (pw_hook_kind_of(slot->hook)
+            ->start(&dispatch->tools, slot->hook, slot->delivery, pw_slot_finish, slot, &slot->run,
+                    &err) != PW_OK)
         pw_slot_conclude(slot,
                          &(struct pw_hook_result){.outcome = PW_HOOK_RETRY, .why = err.message});
 }
@@ -135,7 +156,7 @@ static void claim_done(struct pw_store_job *job)
         if (dispatch->closing)
             pw_delivery_free(delivery); /* claimed and not made: due again after the next start */
         else
-            start(lane, delivery, generation, hook);
+            take_place(lane, delivery, generation, hook);
     }
     lane->claiming = false;
     lane->look_again = false;

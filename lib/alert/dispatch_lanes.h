@@ -44,6 +44,7 @@ struct pw_generation {
 
 enum pw_slot_state {
     PW_SLOT_FREE,
+    PW_SLOT_READY, /* claimed; starting it waits for a turn of the loop */
     PW_SLOT_RUNNING,
     PW_SLOT_RECORDING, /* the outcome is with the store thread */
     PW_SLOT_WAITING    /* the outcome could not be stored; again at record_again_ms */
@@ -138,6 +139,11 @@ int64_t pw_dispatch_delay_ms(int64_t errors);
 /* dispatch_claim.c */
 /* Claims for every lane that is due and has a place. */
 void pw_dispatch_pump(struct pw_dispatch *dispatch);
+/* A slot whose delivery is claimed and not yet started, or NULL. */
+struct pw_slot *pw_dispatch_ready_slot(struct pw_dispatch *dispatch);
+/* Starts such a slot, if there is one: starting a process holds the loop up, so that no more than
+ * one is started in a turn of it. */
+void pw_dispatch_start_one(struct pw_dispatch *dispatch);
 
 /* dispatch_record.c */
 /* The attempt is over, or could not be started: decides what is recorded, and begins to. */
