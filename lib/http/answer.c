@@ -8,7 +8,7 @@
 #include "http/call.h"
 #include "http/retry.h"
 
-enum { UNPACKED_HERE_BYTES = 256 * 1024 };
+enum { UNPACKED_HERE_BYTES = 256 * 1024, NS_PER_MS = 1000000 };
 
 /* ---- judging ---------------------------------------------------------------------------------*/
 
@@ -135,6 +135,8 @@ void pw_call_unpacks_too_long(struct pw_http_call *call)
 
 static void unpack(struct pw_http_call *call)
 {
+    int64_t left_ms;
+
     pw_transfer_unpack_begin(&call->transfer, &call->unpack);
     pw_unpack_step(&call->unpack, UNPACKED_HERE_BYTES);
     if (call->unpack.state != PW_UNPACK_MORE) {
@@ -142,9 +144,9 @@ static void unpack(struct pw_http_call *call)
         return;
     }
     pw_call_set_state(call, PW_CALL_UNPACKING);
-    uv_update_time(call->http->loop); /* the time that is left counts from now */
-    (void)uv_timer_start(&call->timer, pw_call_on_timer,
-                         (uint64_t)pw_transfer_time_left_ms(&call->transfer), 0);
+    left_ms = pw_transfer_time_left_ms(&call->transfer) +
+              (int64_t)(uv_hrtime() / NS_PER_MS - uv_now(call->http->loop)); /* of this turn */
+    (void)uv_timer_start(&call->timer, pw_call_on_timer, left_ms > 1 ? (uint64_t)left_ms : 1, 0);
     call->unpacking.run = run_unpacking;
     call->unpacking.done = unpacking_done;
     call->users++;

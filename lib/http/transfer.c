@@ -18,7 +18,7 @@ enum {
     WANTED_MAX_BYTES = 64 * 1024,
     RESERVE_MAX_BYTES = 1024 * 1024, /* at most this much memory on the word of Content-Length */
     /* libcurl empties a socket up to a hundred times this before it returns to the loop. */
-    RECEIVE_BUFFER_BYTES = 32 * 1024,
+    RECEIVE_BUFFER_BYTES = 16 * 1024,
     STALL_BYTES_PER_SECOND = 16,
     STALL_SECONDS = 30,
     KEEPALIVE_SECONDS = 30,
@@ -203,7 +203,8 @@ static size_t incoming_max_bytes(const struct pw_transfer *transfer)
                : transfer->body_max_bytes;
 }
 
-static void body_begins(struct pw_transfer *transfer)
+/* False: it says of itself that it is longer than the limit. */
+static bool body_begins(struct pw_transfer *transfer)
 {
     struct pw_http_response *response = &transfer->reply->response;
     curl_off_t length = -1;
@@ -215,6 +216,8 @@ static void body_begins(struct pw_transfer *transfer)
         transfer->body_max_bytes = ERROR_BODY_MAX_BYTES;
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
     max_bytes = incoming_max_bytes(transfer);
+    if (is_success(response->status) && length > 0 && (uint64_t)length > max_bytes)
+        return false; /* of a refusal the beginning is wanted */
     /* Failure shows at the append. */
     if (transfer->is_secret)
         (void)pw_buffer_reserve(incoming(transfer->reply), max_bytes); /* see setup */
@@ -224,6 +227,7 @@ static void body_begins(struct pw_transfer *transfer)
      * timeout is the only judge. */
     (void)curl_easy_setopt(transfer->easy, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES_PER_SECOND);
     (void)curl_easy_setopt(transfer->easy, CURLOPT_LOW_SPEED_TIME, (long)STALL_SECONDS);
+    return true;
 }
 
 static size_t on_body(char *data, size_t size, size_t count, void *user)
@@ -232,8 +236,10 @@ static size_t on_body(char *data, size_t size, size_t count, void *user)
     struct pw_buffer *body = incoming(transfer->reply);
     size_t len = size * count, room;
 
-    if (!transfer->in_body)
-        body_begins(transfer);
+    if (!transfer->in_body && !body_begins(transfer)) {
+        transfer->cut = PW_CUT_BODY;
+        return CURL_WRITEFUNC_ERROR;
+    }
     room = incoming_max_bytes(transfer) - body->len;
     if (len > room) {
         transfer->cut = PW_CUT_BODY;
