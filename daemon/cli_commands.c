@@ -30,7 +30,8 @@ const struct cli_option_text cli_option_table[CLI_OPTION_COUNT] = {
                    "only what was recorded since: 24h, '3d ago', 2026-11-24 (default 24h)"},
     [CLI_TYPE] = {"type", "TYPE",
                   "node.non_compliant node.compliant node.discovered node.missing node.returned "
-                  "node.worsened node.improved source.baseline source.failing source.recovered",
+                  "node.worsened node.improved source.baseline source.failing source.recovered "
+                  "node.flapping node.settled fleet.shift",
                   "only of this type, such as node.non_compliant or 'node.*'"},
     [CLI_NODE] = {"node", "NODE", NULL,
                   "only of this machine (key, instance id or name); then --since is no limit "
@@ -69,6 +70,8 @@ static const struct cli_command commands[] = {
      OPTIONS(CLI_SOURCE, CLI_STATUS, CLI_REGION, CLI_SCENE, CLI_MATCH), cli_at},
     {"deliveries", "", 0, 0, "what hooks are owed: pending and dead, or as --state says",
      OPTIONS(CLI_STATE, CLI_HOOK, CLI_SINCE), cli_deliveries},
+    {"rules", "test", 1, 1, "what the rules would have made of the events of the past",
+     OPTIONS(CLI_SINCE), cli_rules},
     {"backup", "FILE", 1, 1, "a consistent copy of the history, while the daemon runs or not",
      OPTIONS(CLI_OVERWRITE), cli_backup},
     {"verify", "", 0, 0, "check the history: the file, its invariants, the chain of events",

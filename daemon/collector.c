@@ -103,6 +103,8 @@ void pw_collector_close(struct pw_collector *collector, void (*closed)(void *con
     close_credentials(collector);
     if (collector->sweep != NULL)
         pw_sweep_cancel(collector->sweep);
+    else if (collector->details != NULL)
+        pw_details_cancel(collector->details);
     else if (collector->state == STATE_IDLE || collector->state == STATE_NEW)
         (void)closed_at_rest(collector);
 }
@@ -323,7 +325,7 @@ static void on_sweep_done(void *context, const struct pw_sweep_summary *summary)
 
     collector->sweep = NULL;
     collector->summary = *summary;
-    if (collector->credentials != NULL)
+    if (collector->credentials != NULL && !pw_collecting_wants_details(collector))
         pw_credentials_rest(collector->credentials);
     set_state(collector, STATE_APPLYING);
     pw_collecting_apply(collector);

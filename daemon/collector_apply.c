@@ -90,6 +90,7 @@ struct finish_job {
     struct pw_apply_params params;
     struct pw_apply_result result;
     struct pw_unseen *unseen;
+    struct pw_patch_book *patches;
     struct pw_sweep_summary summary; /* params.facts points into it */
     char *source_name;
     enum pw_paging_mode proved_mode;
@@ -227,6 +228,7 @@ static void finish_done(struct pw_store_job *job)
     }
     pw_apply_result_free(&finish->result);
     free(finish->unseen);
+    pw_patch_book_free(finish->patches);
     free(finish->source_name);
     free(finish);
     pw_collecting_rest(collector);
@@ -269,13 +271,15 @@ static const char *text_or_null(const char *text)
     return text[0] != '\0' ? text : NULL;
 }
 
-static void submit_finish(struct pw_collector *collector)
+void pw_collecting_finish(struct pw_collector *collector)
 {
     struct finish_job *finish = calloc(1, sizeof *finish);
     struct pw_sweep_summary *summary;
     bool complete;
 
     if (finish == NULL) {
+        pw_patch_book_free(collector->patches);
+        collector->patches = NULL;
         pw_collecting_give_up(collector, "no memory to end it");
         return;
     }
@@ -283,6 +287,8 @@ static void submit_finish(struct pw_collector *collector)
     finish->job.done = finish_done;
     finish->collector = collector;
     finish->summary = collector->summary;
+    finish->patches = collector->patches;
+    collector->patches = NULL;
     summary = &finish->summary;
     complete = summary->is_complete;
     if (collector->stage_error.status != PW_OK) {
@@ -309,6 +315,7 @@ static void submit_finish(struct pw_collector *collector)
     finish->params.missing_after = collector->params.source->missing_after;
     finish->params.failing_after = collector->params.source->failing_after;
     finish->params.failing_repeat_ms = collector->params.source->failing_repeat_ms;
+    finish->params.patches = finish->patches;
     finish->params.router = collector->params.router(collector->params.context);
     finish->params.now_ms = pw_clock_wall_ms(collector->params.clock);
     finish->params.facts = (struct pw_sweep_facts){
@@ -336,7 +343,10 @@ static void finish_if_staged(struct pw_collector *collector)
 {
     if (collector->state != STATE_APPLYING || collector->stage_jobs > 0)
         return;
-    submit_finish(collector);
+    if (pw_collecting_wants_details(collector))
+        pw_collecting_read_details(collector);
+    else
+        pw_collecting_finish(collector);
 }
 
 void pw_collecting_apply(struct pw_collector *collector)

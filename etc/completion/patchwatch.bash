@@ -28,7 +28,7 @@ _patchwatch() {
         return
         ;;
     --type)
-        mapfile -t COMPREPLY < <(compgen -W "node.non_compliant node.compliant node.discovered node.missing node.returned node.worsened node.improved source.baseline source.failing source.recovered" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "node.non_compliant node.compliant node.discovered node.missing node.returned node.worsened node.improved source.baseline source.failing source.recovered node.flapping node.settled fleet.shift" -- "$current")
         return
         ;;
     --state)
@@ -39,7 +39,7 @@ _patchwatch() {
     esac
 
     if [[ -z $command && $current != -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "status nodes node events sweeps at deliveries backup verify" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "status nodes node events sweeps at deliveries rules backup verify" -- "$current")
         return
     fi
     options="--config --database --json --utc --help --version"
@@ -50,6 +50,7 @@ _patchwatch() {
     sweeps) options+=" --source --limit" ;;
     at) options+=" --source --status --region --scene --match" ;;
     deliveries) options+=" --state --hook --since" ;;
+    rules) options+=" --since" ;;
     backup) options+=" --overwrite" ;;
     verify) options+=" --expect" ;;
     esac

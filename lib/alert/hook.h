@@ -45,6 +45,9 @@ struct pw_hook_kind {
     enum pw_status (*start)(const struct pw_hook_tools *tools, const struct pw_hook_config *hook,
                             const struct pw_delivery *list, pw_hook_done done, void *context,
                             struct pw_hook_run **out, struct pw_error *err);
+    /* How often the deliveries that stand (see store/outbox.h) are sent again, for receivers that
+     * forget; NULL: never. */
+    int64_t (*resend_ms)(const struct pw_hook_config *hook);
     /* Ends it early (shutdown): asks it to stop now; done follows. */
     void (*stop)(struct pw_hook_run *run);
 };

@@ -13,8 +13,9 @@ PW_MUST_CHECK enum pw_status pw_parse_hooks(struct pw_yaml *yaml, yaml_node_t *n
 /* After the hooks, since rules name them. */
 PW_MUST_CHECK enum pw_status pw_parse_rules(struct pw_yaml *yaml, yaml_node_t *node,
                                             struct pw_alerts *alerts);
-/* match may be half filled even on error; pw_match_free frees it. node NULL: match everything of
- * the default types. */
+PW_MUST_CHECK enum pw_status pw_parse_mutes(struct pw_yaml *yaml, yaml_node_t *node,
+                                            struct pw_alerts *alerts);
+/* match may be half filled even on error; pw_match_free frees it. node NULL: match everything. */
 PW_MUST_CHECK enum pw_status pw_parse_match(struct pw_yaml *yaml, yaml_node_t *node,
                                             struct pw_match *match);
 

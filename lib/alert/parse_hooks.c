@@ -139,6 +139,8 @@ static enum pw_status parse_hook(struct pw_yaml *yaml, yaml_node_t *node,
     (void)snprintf(what, sizeof what, "hook '%.64s'", hook->name);
     hook->type = PW_HOOK_EXEC;
     hook->timeout_ms = DEFAULT_TIMEOUT_MS;
+    hook->concurrency = PW_HOOK_CONCURRENCY;
+    hook->retry_for_ms = PW_HOOK_RETRY_FOR_MS;
     if (!pw_yaml_check_mapping(yaml, node, what) || !parse_type(yaml, node, hook))
         return PW_OK;
     pw_yaml_check_keys(yaml, node, what, keys, NULL);

@@ -22,6 +22,9 @@ static const char *const type_names[PW_EVENT_TYPE_COUNT] = {
     [PW_EVENT_SOURCE_BASELINE] = "source.baseline",
     [PW_EVENT_SOURCE_FAILING] = "source.failing",
     [PW_EVENT_SOURCE_RECOVERED] = "source.recovered",
+    [PW_EVENT_NODE_FLAPPING] = "node.flapping",
+    [PW_EVENT_NODE_SETTLED] = "node.settled",
+    [PW_EVENT_FLEET_SHIFT] = "fleet.shift",
 };
 
 const char *pw_event_type_name(enum pw_event_type type)
@@ -83,6 +86,39 @@ enum pw_event_cause pw_event_cause_of(struct pw_str name)
             return (enum pw_event_cause)i;
     }
     return PW_CAUSE_NONE;
+}
+
+enum pw_matter pw_matter_of(const struct pw_event *event)
+{
+    switch (event->type) {
+    case PW_EVENT_NODE_NON_COMPLIANT:
+    case PW_EVENT_NODE_COMPLIANT:
+    case PW_EVENT_NODE_FLAPPING:
+    case PW_EVENT_NODE_SETTLED:
+        return PW_MATTER_STATUS;
+    case PW_EVENT_NODE_DISCOVERED:
+        return event->has_to && event->to == PW_NON_COMPLIANT ? PW_MATTER_STATUS : PW_MATTER_NONE;
+    case PW_EVENT_NODE_MISSING:
+    case PW_EVENT_NODE_RETURNED:
+        return PW_MATTER_PRESENCE;
+    case PW_EVENT_SOURCE_FAILING:
+    case PW_EVENT_SOURCE_RECOVERED:
+        return PW_MATTER_SOURCE;
+    case PW_EVENT_NODE_WORSENED:
+    case PW_EVENT_NODE_IMPROVED:
+    case PW_EVENT_SOURCE_BASELINE:
+    case PW_EVENT_FLEET_SHIFT:
+    case PW_EVENT_TYPE_COUNT:
+        break;
+    }
+    return PW_MATTER_NONE;
+}
+
+bool pw_event_is_end(const struct pw_event *event)
+{
+    return event->type == PW_EVENT_NODE_COMPLIANT || event->type == PW_EVENT_NODE_RETURNED ||
+           event->type == PW_EVENT_SOURCE_RECOVERED ||
+           (event->type == PW_EVENT_NODE_SETTLED && event->has_to && event->to == PW_COMPLIANT);
 }
 
 static const char *to_name(const struct pw_event *event)
@@ -209,6 +245,68 @@ static void write_report(struct pw_json *json, const char *key, const struct pw_
     pw_json_object_end(json);
 }
 
+static void write_difference(struct pw_json *json, const char *key, int64_t before, int64_t after)
+{
+    pw_json_key(json, key);
+    if (before == PW_COUNT_NONE || after == PW_COUNT_NONE)
+        pw_json_null(json);
+    else
+        pw_json_int(json, after - before); /* neither is negative, so it fits */
+}
+
+/* How many non-compliant patches more (less: negative) than before, by severity. */
+static void write_delta(struct pw_json *json, const struct pw_event *event)
+{
+    const struct pw_patch_counts *before, *after;
+
+    pw_json_key(json, "delta");
+    if (event->report == NULL || event->previous == NULL) {
+        pw_json_null(json);
+        return;
+    }
+    before = &event->previous->non_compliant;
+    after = &event->report->non_compliant;
+    pw_json_object_begin(json);
+    write_difference(json, "count", before->total, after->total);
+    for (int i = 0; i < PW_SEVERITY_COUNT; i++)
+        write_difference(json, pw_severity_name((enum pw_severity)i), before->by_severity[i],
+                         after->by_severity[i]);
+    pw_json_object_end(json);
+}
+
+static void write_text(struct pw_json *json, const char *key, const char *text)
+{
+    pw_json_key(json, key);
+    pw_json_text(json, text[0] != '\0' ? text : NULL);
+}
+
+static void write_patches(struct pw_json *json, const struct pw_patch_list *patches)
+{
+    if (patches->was_read) {
+        pw_json_key(json, "patches");
+        pw_json_object_begin(json);
+        pw_json_key(json, "total");
+        pw_json_int(json, patches->total);
+        pw_json_key(json, "listed");
+        pw_json_array_begin(json);
+        for (size_t i = 0; i < patches->count; i++) {
+            const struct pw_patch *patch = &patches->listed[i];
+
+            pw_json_object_begin(json);
+            write_text(json, "title", patch->title);
+            write_text(json, "classification", patch->classification);
+            write_text(json, "severity_level", patch->severity_level);
+            write_text(json, "compliance_level", patch->compliance_level);
+            write_text(json, "status", patch->status);
+            pw_json_object_end(json);
+        }
+        pw_json_array_end(json);
+        pw_json_object_end(json);
+    }
+    if (patches->error[0] != '\0')
+        write_text(json, "patches_error", patches->error);
+}
+
 static void write_totals(struct pw_json *json, const struct pw_fleet_totals *totals)
 {
     pw_json_key(json, "totals");
@@ -263,6 +361,9 @@ static void write_data(struct pw_json *json, const struct pw_event *event)
     if (is_of_node) {
         write_report(json, "report", event->report);
         write_report(json, "previous", event->previous);
+        write_delta(json, event);
+        if (event->patches != NULL)
+            write_patches(json, event->patches);
     }
     pw_json_key(json, "sweep");
     pw_json_int(json, event->sweep_id);

@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "compliance/patches.h"
 #include "compliance/report.h"
 
 enum pw_event_type {
@@ -20,6 +21,9 @@ enum pw_event_type {
     PW_EVENT_SOURCE_BASELINE,
     PW_EVENT_SOURCE_FAILING,
     PW_EVENT_SOURCE_RECOVERED,
+    PW_EVENT_NODE_FLAPPING,
+    PW_EVENT_NODE_SETTLED,
+    PW_EVENT_FLEET_SHIFT,
     PW_EVENT_TYPE_COUNT
 };
 
@@ -60,6 +64,14 @@ struct pw_source_failure {
     const char *reason, *error_code, *error_msg; /* of the last one; NULL where it says none */
 };
 
+/* What stands until something ends it, so that whoever is told of the one is told of the other. */
+enum pw_matter {
+    PW_MATTER_NONE,
+    PW_MATTER_STATUS,   /* a node is non_compliant, or flaps */
+    PW_MATTER_PRESENCE, /* a node is missing */
+    PW_MATTER_SOURCE    /* a source fails */
+};
+
 enum { PW_EVENT_UID_SIZE = 37 };
 
 /* An event about to be recorded. All pointers are borrowed for the time of the call. */
@@ -73,6 +85,7 @@ struct pw_event {
     const struct pw_report
         *report; /* decides `to`; its node fields are the node's. NULL for source events */
     const struct pw_report *previous;        /* what it replaced, or NULL */
+    const struct pw_patch_list *patches;     /* node.non_compliant, where they were asked for */
     const struct pw_fleet_totals *totals;    /* source.baseline only */
     const struct pw_source_failure *failure; /* source.failing, source.recovered only */
     int64_t sweep_id;
@@ -82,6 +95,11 @@ struct pw_event {
     int64_t sequence;
     char uid[PW_EVENT_UID_SIZE];
 };
+
+/* What matter the event begins, goes on with or ends. */
+enum pw_matter pw_matter_of(const struct pw_event *event);
+/* Whether it ends its matter. */
+bool pw_event_is_end(const struct pw_event *event);
 
 /* Name-based UUID (version 5, RFC 4122 section 4.3) of source, node key, type, new status and
  * report_time; `counter` > 0 is added to the name where that id was used before. Two collectors

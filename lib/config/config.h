@@ -59,6 +59,7 @@ struct pw_source_config {
     int64_t missing_after;
     int64_t failing_after;
     int64_t failing_repeat_ms;
+    bool details; /* the missing patches of a node that turned are read */
     bool http2;
     char *ca_file;
     char *proxy;

@@ -29,6 +29,8 @@ static const struct pw_choice offset_choices[] = {{"auto", PW_OFFSET_SETTING_AUT
 
 static const struct pw_choice sort_choices[] = {{"report_time", true}, {"none", false}, {NULL, 0}};
 
+static const struct pw_choice details_choices[] = {{"off", false}, {"changed", true}, {NULL, 0}};
+
 static const struct pw_choice yes_no[] = {{"yes", true}, {"no", false}, {NULL, 0}};
 
 static const struct pw_choice compliant_status_choices[] = {
@@ -128,6 +130,8 @@ const struct pw_option pw_options[] = {
      .help = "sweeps in a row that fail or are incomplete before the source is said to fail"},
     {SOURCE_AS("failing_repeat", failing_repeat_ms, PW_OPTION_DURATION), .default_text = "24h",
      .min = 60000, .max = 30 * PW_DAY_MS, .help = "when that is said again while it lasts"},
+    {SOURCE(details, PW_OPTION_FLAG), .default_text = "off", .choices = details_choices,
+     .help = "whether the missing patches of a node that turns non-compliant are read too"},
     {SOURCE(http2, PW_OPTION_FLAG), .default_text = "no", .choices = yes_no,
      .help = "whether HTTP/2 may be spoken with this server"},
     {SOURCE(ca_file, PW_OPTION_CA_FILE), .may_be_empty = true, .default_text = "",

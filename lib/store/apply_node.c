@@ -180,6 +180,9 @@ static enum pw_status write_event(struct pw_applying *apply, const struct pw_dif
         .has_to = decided->has_to,
         .report = decided->report,
         .previous = decided->previous,
+        .patches = decided->type == PW_EVENT_NODE_NON_COMPLIANT && params->patches != NULL
+                       ? pw_patch_book_find(params->patches, decided->report->id)
+                       : NULL,
         .sweep_id = params->sweep_id,
         .occurred_at_ms = decided->occurred_at_ms,
         .recorded_at_ms = params->now_ms,

@@ -21,6 +21,7 @@ CREATE INDEX delivery_group ON delivery (hook, rule, group_key, wait_until)
     WHERE state = 'pending' AND group_key IS NOT NULL;
 CREATE INDEX delivery_muted ON delivery (hook, wait_until) WHERE state = 'muted' AND wait = 'mute';
 CREATE INDEX delivery_held ON delivery (held_by) WHERE held_by IS NOT NULL;
+CREATE INDEX delivery_told ON delivery (hook, delivered_at) WHERE state = 'delivered';
 CREATE INDEX delivery_remind ON delivery (hook, remind_at) WHERE remind_at IS NOT NULL;
 
 -- A mute that was removed ends at that moment; who ended it.

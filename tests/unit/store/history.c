@@ -33,13 +33,29 @@ static enum pw_status tell_pager(const struct pw_router *router, const struct pw
                                  struct pw_route_sink *sink)
 {
     (void)router;
-    return event->type == PW_EVENT_NODE_NON_COMPLIANT ? sink->add(sink, "pager", "all") : PW_OK;
+    return event->type == PW_EVENT_NODE_NON_COMPLIANT
+               ? sink->add(sink, &(struct pw_owed){.hook = "pager", .rule = "all"})
+               : PW_OK;
 }
 
-static bool wants_recovery(const struct pw_router *router, const char *hook, const char *rule)
+static enum pw_status tell_recovery(const struct pw_router *router, const struct pw_event *event,
+                                    const char *hook, const char *rule, struct pw_route_sink *sink)
 {
-    (void)router, (void)hook, (void)rule;
-    return true;
+    (void)router, (void)event;
+    return sink->add(sink, &(struct pw_owed){.hook = hook, .rule = rule});
+}
+
+static void mute_nothing(const struct pw_router *router, const struct pw_event *event,
+                         int64_t now_ms, struct pw_mute_verdict *verdict)
+{
+    (void)router, (void)event, (void)now_ms, (void)verdict;
+}
+
+static bool match_nothing(const struct pw_router *router, struct pw_str match,
+                          const struct pw_event *event)
+{
+    (void)router, (void)match, (void)event;
+    return false;
 }
 
 /* The time at which the node came to what it is: that of its current version, else now. */
@@ -140,9 +156,18 @@ int64_t sweep_fleet(struct pw_db *db, int64_t source_id, const char *letters, in
     return sweep(db, source_id, letters, now_ms, NULL);
 }
 
+int64_t sweep_fleet_for(struct pw_db *db, int64_t source_id, const char *letters, int64_t now_ms,
+                        const struct pw_router *router)
+{
+    return sweep(db, source_id, letters, now_ms, router);
+}
+
 int64_t sweep_fleet_told(struct pw_db *db, int64_t source_id, const char *letters, int64_t now_ms)
 {
-    static const struct pw_router router = {tell_pager, wants_recovery};
+    static const struct pw_router router = {.route = tell_pager,
+                                            .recovery = tell_recovery,
+                                            .mute = mute_nothing,
+                                            .match_json = match_nothing};
 
     return sweep(db, source_id, letters, now_ms, &router);
 }

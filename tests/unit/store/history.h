@@ -20,6 +20,9 @@ int64_t open_prod(struct pw_db *db);
 int64_t sweep_fleet(struct pw_db *db, int64_t source_id, const char *letters, int64_t now_ms);
 /* The same with somebody to be told: hook "pager" is owed every transition. */
 int64_t sweep_fleet_told(struct pw_db *db, int64_t source_id, const char *letters, int64_t now_ms);
+/* The same with these rules. */
+int64_t sweep_fleet_for(struct pw_db *db, int64_t source_id, const char *letters, int64_t now_ms,
+                        const struct pw_router *router);
 /* Three sweeps of so many nodes: all turn bad, then good. 2 × nodes + 1 events. */
 void make_history(struct pw_db *db, int nodes);
 /* One more event of the source's, in the caller's transaction or on its own. */
