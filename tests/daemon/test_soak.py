@@ -99,12 +99,16 @@ def test_soak(make_sim, make_watch, capsys):
 
     outcomes = {row["outcome"]: row["n"] for row in pw.rows("SELECT outcome, count(*) AS n FROM sweep GROUP BY outcome")}
     early, late = samples[len(samples) // 3], samples[-1]
-    stall = re.findall(r"held up for (\d+) ms at most", pw.log_text())
+    stall = int(re.findall(r"held up for (\d+) ms at most", pw.log_text())[-1])
     with capsys.disabled():
         print(f"\nsoak: {total} sweeps in {seconds:.0f} s, {outcomes}; {owed} events; RSS {samples[0][0]} {early[0]} {late[0]} KiB, "
               f"{early[1]} to {late[1]} files; {pw.value('SELECT sum(retries) FROM sweep')} retries of "
-              f"{pw.value('SELECT sum(requests) FROM sweep')} requests; longest stall {stall[-1]} ms")
+              f"{pw.value('SELECT sum(requests) FROM sweep')} requests; longest stall {stall} ms")
     assert outcomes.get("complete", 0) > total / 4
     # ASan keeps what was freed for a while (256 MiB); what is left to say is that the end does not grow.
     assert late[0] < early[0] * 1.25 + 32 * 1024, samples
     assert late[1] <= max(count for _, count in samples[:len(samples) // 2 + 1]) + 2 * SOURCES, samples
+    # Only the long form insists: it is run by people, on a machine that does nothing else. The measure leaves out the time for which
+    # the loop's thread waited for a processor, but not that for which it waited for a new hook or for a lock of another thread that
+    # had none, and on a busy machine of CI that alone is more. Above 50 ms the short form shows it, for a look at it.
+    assert not IS_LONG or stall < 50, f"the loop was held up for {stall} ms"
