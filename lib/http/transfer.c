@@ -216,7 +216,8 @@ static bool body_begins(struct pw_transfer *transfer)
         transfer->body_max_bytes = ERROR_BODY_MAX_BYTES;
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
     max_bytes = incoming_max_bytes(transfer);
-    if (is_success(response->status) && length > 0 && (uint64_t)length > max_bytes)
+    if (is_success(response->status) && !transfer->body_may_be_cut && length > 0 &&
+        (uint64_t)length > max_bytes)
         return false; /* of a refusal the beginning is wanted */
     /* Failure shows at the append. */
     if (transfer->is_secret)
