@@ -14,10 +14,6 @@ static const char *const field_keys[] = {
 _Static_assert(sizeof field_keys / sizeof field_keys[0] == PW_MATCH_FIELD_COUNT + 1,
                "one key a field");
 
-/* Part of the product's contract, raised by no code that exists. */
-static const char *const types_not_raised[] = {"node.flapping", "node.settled", "fleet.shift",
-                                               NULL};
-
 #define DEFAULT_TYPES                                                                              \
     ((UINT32_C(1) << PW_EVENT_NODE_NON_COMPLIANT) | (UINT32_C(1) << PW_EVENT_NODE_COMPLIANT))
 
@@ -111,7 +107,6 @@ static void parse_types(struct pw_yaml *yaml, yaml_node_t *node, uint32_t *types
         const yaml_node_t *item = pw_yaml_item(yaml, node, i);
         const char *word = value_text(yaml, item, list.what);
         enum pw_event_type type;
-        size_t w = 0;
 
         if (word == NULL)
             continue;
@@ -121,13 +116,7 @@ static void parse_types(struct pw_yaml *yaml, yaml_node_t *node, uint32_t *types
         }
         if (strncmp(word, prefix, sizeof prefix - 1) == 0)
             word += sizeof prefix - 1;
-        while (types_not_raised[w] != NULL && strcmp(types_not_raised[w], word) != 0)
-            w++;
-        if (types_not_raised[w] != NULL)
-            pw_problem_error(yaml->problems, yaml->path, pw_yaml_line(item),
-                             "type %s is not raised by this version", word);
-        else
-            note_unknown_word(yaml, item, &list, word);
+        note_unknown_word(yaml, item, &list, word);
     }
 }
 

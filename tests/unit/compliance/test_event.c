@@ -12,8 +12,9 @@
 
 static const char *const type_names[PW_EVENT_TYPE_COUNT] = {
     "node.non_compliant", "node.compliant",  "node.discovered", "node.missing",
-    "node.returned",      "node.worsened",   "node.improved",   "source.baseline",
-    "source.failing",     "source.recovered"};
+    "node.returned",      "node.worsened",   "node.improved",   "node.flapping",
+    "node.settled",       "fleet.shift",     "source.baseline", "source.failing",
+    "source.recovered"};
 
 static void test_type_names(void **state)
 {
@@ -26,7 +27,7 @@ static void test_type_names(void **state)
                                         "io.patchwatch",
                                         "io.patchwatchXnode.missing",
                                         "io.patchwatch.io.patchwatch.node.missing",
-                                        "node.flapping"};
+                                        "node.flappin"};
     enum pw_event_type type = PW_EVENT_NODE_MISSING;
     char full[64];
 
