@@ -28,11 +28,12 @@ const struct cli_option_text cli_option_table[CLI_OPTION_COUNT] = {
                    "only those whose name, key or instance id matches, such as 'prod-*'"},
     [CLI_SINCE] = {"since", "TIME", NULL,
                    "only what was recorded since: 24h, '3d ago', 2026-11-24 (default 24h)"},
-    [CLI_TYPE] = {"type", "TYPE",
-                  "node.non_compliant node.compliant node.discovered node.missing node.returned "
-                  "node.worsened node.improved source.baseline source.failing source.recovered "
-                  "node.flapping node.settled fleet.shift",
-                  "only of this type, such as node.non_compliant or 'node.*'"},
+    [CLI_TYPE] =
+        {"type", "TYPE",
+         "node.non_compliant node.compliant node.discovered node.missing node.returned "
+         "node.worsened node.improved node.flapping node.settled fleet.shift source.baseline "
+         "source.failing source.recovered",
+         "only of this type, such as node.non_compliant or 'node.*'"},
     [CLI_NODE] = {"node", "NODE", NULL,
                   "only of this machine (key, instance id or name); then --since is no limit "
                   "unless given"},

@@ -49,6 +49,7 @@ struct pw_collector {
     struct pw_pace pace;
     size_t closing_parts; /* credentials of old configurations; at the end the timer too */
     bool waits_for_credential;
+    bool sweeps_again;     /* at once: what the last sweep found is to be confirmed */
     bool is_splayed;       /* its first interval was moved by its name */
     char trouble[256];     /* what the last sweep that was not complete said, for the log */
     int64_t auth_failures; /* sweeps in a row that were refused for their credential */

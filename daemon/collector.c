@@ -191,15 +191,22 @@ void pw_collecting_rest(struct pw_collector *collector)
     const struct pw_source_config *source;
     int64_t spread, wait, took;
     bool is_elsewhere = false, was_refused = collector->summary.auth_failed, is_new = false;
+    bool is_at_once = collector->sweeps_again;
 
+    collector->sweeps_again = false;
     set_state(collector, STATE_IDLE);
     if (collector->next_source != NULL) {
         is_new = true;
         is_elsewhere = take_source(collector, collector->next_source);
         collector->next_source = NULL;
     }
-    if (closed_at_rest(collector) || collector->once)
+    if (closed_at_rest(collector))
         return;
+    if (collector->once) {
+        if (is_at_once)
+            begin_sweep(collector);
+        return;
+    }
     if (is_elsewhere) {
         reopen_source(collector);
         return;
@@ -229,6 +236,8 @@ void pw_collecting_rest(struct pw_collector *collector)
     } else {
         collector->auth_failures = 0;
     }
+    if (is_at_once && !was_refused)
+        wait = 0;
     collector->due_monotonic_ms = pw_clock_monotonic_ms(collector->params.clock) + wait;
     pw_collecting_set_timer(collector);
 }

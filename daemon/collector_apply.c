@@ -203,6 +203,7 @@ static void finish_done(struct pw_store_job *job)
     struct pw_collector *collector = finish->collector;
     enum pw_sweep_outcome outcome = finish->params.facts.outcome;
     size_t deliveries = finish->result.deliveries;
+    bool is_over;
 
     update_index(collector, &finish->result);
     if (finish->proved_mode != PW_PAGING_AUTO)
@@ -231,13 +232,16 @@ static void finish_done(struct pw_store_job *job)
     collector->transitions = finish->result.transitions;
     collector->took_ms =
         pw_clock_monotonic_ms(collector->params.clock) - collector->started_monotonic_ms;
+    collector->sweeps_again = finish->status == PW_OK && finish->result.shift_begun;
+    /* With --once the sweep that confirms is the one that the service waits for. */
+    is_over = !(collector->once && collector->sweeps_again);
     pw_apply_result_free(&finish->result);
     free(finish->unseen);
     pw_patch_book_free(finish->patches);
     free(finish->source_name);
     free(finish);
     pw_collecting_rest(collector);
-    if (!collector->is_closing)
+    if (!collector->is_closing && is_over)
         collector->params.swept(collector->params.context, collector, outcome, deliveries);
 }
 
@@ -319,6 +323,11 @@ void pw_collecting_finish(struct pw_collector *collector)
     finish->params.confirm = collector->params.source->confirm;
     finish->params.missing_after = collector->params.source->missing_after;
     finish->params.failing_after = collector->params.source->failing_after;
+    finish->params.flap_window = collector->params.source->flap_window;
+    finish->params.flap_on_percent = collector->params.source->flap_on_percent;
+    finish->params.flap_off_percent = collector->params.source->flap_off_percent;
+    finish->params.mass_change_percent = collector->params.source->mass_change_percent;
+    finish->params.mass_change_min = collector->params.source->mass_change_min;
     finish->params.failing_repeat_ms = collector->params.source->failing_repeat_ms;
     finish->params.patches = finish->patches;
     finish->params.router = collector->params.router(collector->params.context);

@@ -28,7 +28,7 @@ _patchwatch() {
         return
         ;;
     --type)
-        mapfile -t COMPREPLY < <(compgen -W "node.non_compliant node.compliant node.discovered node.missing node.returned node.worsened node.improved source.baseline source.failing source.recovered node.flapping node.settled fleet.shift" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "node.non_compliant node.compliant node.discovered node.missing node.returned node.worsened node.improved node.flapping node.settled fleet.shift source.baseline source.failing source.recovered" -- "$current")
         return
         ;;
     --state)

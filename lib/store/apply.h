@@ -59,6 +59,7 @@ struct pw_apply_result {
     int64_t events;
     size_t deliveries;
     bool baseline_set; /* this was the source's first complete sweep */
+    bool shift_begun;  /* a mass change waits for the next sweep to confirm it */
 };
 void pw_apply_result_free(struct pw_apply_result *result);
 
@@ -69,7 +70,11 @@ struct pw_apply_params {
     int64_t confirm;
     int64_t missing_after;
     int64_t failing_after; /* so many sweeps in a row that are not complete raise source.failing */
-    int64_t failing_repeat_ms;           /* and again after so long */
+    int64_t failing_repeat_ms; /* and again after so long */
+    int64_t flap_window;       /* complete sweeps; 0 = nothing flaps */
+    int64_t flap_on_percent, flap_off_percent;
+    int64_t mass_change_percent; /* 0 = nothing is held */
+    int64_t mass_change_min;
     const struct pw_router *router;      /* NULL: nobody is owed anything */
     const struct pw_patch_book *patches; /* for node.non_compliant; NULL: nobody asked for them */
     struct pw_sweep_facts facts;

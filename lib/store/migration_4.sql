@@ -58,3 +58,8 @@ CREATE INDEX node_flapping ON node (source_id) WHERE flapping_since IS NOT NULL;
 -- it.
 ALTER TABLE source ADD COLUMN shift_since INTEGER;
 ALTER TABLE source ADD COLUMN shift_sweeps INTEGER NOT NULL DEFAULT 0;
+-- The first sweep of whose changes it is not decided yet whether they are a mass change: of one that
+-- waits, or of a process that died amid a sweep. No reference: retention may take the sweep.
+ALTER TABLE source ADD COLUMN shift_from INTEGER;
+-- The last so many complete sweeps of a source.
+CREATE INDEX sweep_complete ON sweep (source_id) WHERE outcome = 'complete';

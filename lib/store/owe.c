@@ -9,6 +9,7 @@
 
 #include "store/muting.h"
 #include "store/outbox.h"
+#include "store/owed.h"
 
 /* The deliveries of a matter, the newest first. The limit is far beyond what a matter comes to. */
 #define MATTER_COLUMNS                                                                             \
@@ -157,11 +158,13 @@ static bool judge_row(sqlite3_stmt *statement, struct known *out)
         out->state = out->is_waiting ? "dropped" : NULL;
         return true;
     }
-    if (begins_with(reason, "fleet.shift ")) { /* told as part of it */
+    if (begins_with(reason, PW_SHIFT_REASON)) { /* told as part of it */
         out->was_told = !is_end;
         return true;
     }
-    if (pw_str_is(reason, "flapping") || (is_end && pw_str_is(state, "dropped")))
+    /* Silenced, and of no consequence: what was told before them stands. */
+    if (pw_str_is(reason, PW_FLAPPING_REASON) || pw_str_is(reason, PW_WENT_BACK_REASON) ||
+        (is_end && pw_str_is(state, "dropped")))
         return false;
     if (is_end) /* muted, and comes when the mute is over; or for good, with its problem */
         return pw_str_is(pw_db_column_str(statement, COLUMN_WAIT), "mute");
