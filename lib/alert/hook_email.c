@@ -10,6 +10,8 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 
+/* Some servers keep one waiting before they greet. */
+enum { CONNECT_TIMEOUT_MS = 30000 };
 enum { MESSAGE_MAX_BYTES = 4 * 1024 * 1024, WHY_BYTES = 640 };
 
 struct pw_hook_run {
@@ -187,6 +189,7 @@ static enum pw_status send_mail(struct pw_hook_run *run, const struct pw_hook_to
         .recipient_count = run->recipient_count,
         .message = pw_buffer_str(&run->message),
         .timeout_ms = run->hook->timeout_ms,
+        .connect_timeout_ms = CONNECT_TIMEOUT_MS,
         .context = run,
         .done = on_mail,
     };

@@ -299,7 +299,8 @@ static void collect(struct pw_curl_loop *curl)
             curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&job) != CURLE_OK ||
             job == NULL)
             continue;
-        detach(curl, job); /* message is gone after this */
+        if (!job->stays || code != CURLE_OK)
+            detach(curl, job); /* message is gone after this */
         job->finished(job, code);
         curl->busy_ns += uv_hrtime() - started_ns;
     }

@@ -318,17 +318,26 @@ enum pw_status pw_http_new(uv_loop_t *loop, size_t max_connections, struct pw_ht
     return PW_OK;
 }
 
-struct pw_curl_loop *pw_http_admit(struct pw_http *http, struct pw_http_guest *guest)
+bool pw_http_admit(struct pw_http *http, struct pw_http_guest *guest)
 {
     if (http->is_closing)
-        return NULL;
+        return false;
+    guest->http = http;
+    guest->curl = http->curl;
+    guest->loop = http->loop;
     TAILQ_INSERT_TAIL(&http->guests, guest, link);
-    return http->curl;
+    http->open_parts++;
+    return true;
 }
 
-void pw_http_leave(struct pw_http *http, struct pw_http_guest *guest)
+void pw_http_leave(struct pw_http_guest *guest)
 {
-    TAILQ_REMOVE(&http->guests, guest, link);
+    TAILQ_REMOVE(&guest->http->guests, guest, link);
+}
+
+void pw_http_forget(struct pw_http_guest *guest)
+{
+    part_closed(guest->http);
 }
 
 struct pw_crew *pw_http_crew(struct pw_http *http)

@@ -3,7 +3,9 @@
 #ifndef PW_HTTP_GUEST_H
 #define PW_HTTP_GUEST_H
 
+#include <stdbool.h>
 #include <sys/queue.h>
+#include <uv.h>
 
 #include "http/curl_loop.h"
 #include "http/http.h"
@@ -11,12 +13,17 @@
 struct pw_http_guest {
     /* The house closes: end at once, and leave before this returns. */
     void (*cancel)(struct pw_http_guest *guest);
+    struct pw_http *http; /* from here on set by pw_http_admit */
+    struct pw_curl_loop *curl;
+    uv_loop_t *loop;
     TAILQ_ENTRY(pw_http_guest) link;
 };
 
-/* Lets it in; its jobs go to what is returned. NULL while the house closes. */
-struct pw_curl_loop *pw_http_admit(struct pw_http *http, struct pw_http_guest *guest);
-/* It has no job left there. */
-void pw_http_leave(struct pw_http *http, struct pw_http_guest *guest);
+/* Lets it in; false while the house closes. */
+bool pw_http_admit(struct pw_http *http, struct pw_http_guest *guest);
+/* It has no job left there, and is not canceled any more. */
+void pw_http_leave(struct pw_http_guest *guest);
+/* After leaving: it has no handle left on the loop. pw_http_close waits for that. */
+void pw_http_forget(struct pw_http_guest *guest);
 
 #endif

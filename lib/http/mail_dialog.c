@@ -7,6 +7,7 @@
 #include <strings.h>
 
 enum { SECRET_PLAIN, SECRET_LOGIN, SECRET_PASSWORD };
+enum { REPLY_MAX_LINES = 256 };
 
 /* A secret that is the Base64 of text (RFC 4648). */
 static enum pw_status encode(struct pw_secret *out, struct pw_str text, struct pw_error *err)
@@ -92,13 +93,9 @@ void pw_mail_dialog_sent(struct pw_mail_dialog *dialog, struct pw_str command)
         {"DATA", PW_MAIL_CONTENT},
     };
 
-    dialog->line_len = 0;
+    dialog->line_len = dialog->line_count = 0;
     if (dialog->stage == PW_MAIL_LOGIN && dialog->is_whole && dialog->reply.code == 334) {
         dialog->is_whole = false; /* a name or a password, whatever it looks like */
-        return;
-    }
-    if (begins(command, "QUIT")) {
-        dialog->is_quitting = true;
         return;
     }
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
@@ -137,13 +134,20 @@ static void join(struct pw_mail_dialog *dialog, struct pw_str line)
     dialog->line[dialog->line_len] = '\0';
 }
 
+static bool is_digits(struct pw_str line)
+{
+    return line.len >= 3 && isdigit((unsigned char)line.data[0]) &&
+           isdigit((unsigned char)line.data[1]) && isdigit((unsigned char)line.data[2]);
+}
+
 void pw_mail_dialog_heard(struct pw_mail_dialog *dialog, struct pw_str line)
 {
     struct pw_mail_reply *reply = &dialog->reply;
 
-    if (dialog->is_quitting || line.len < 3 || !isdigit((unsigned char)line.data[0]) ||
-        !isdigit((unsigned char)line.data[1]) || !isdigit((unsigned char)line.data[2]))
+    if (!is_digits(line) || ++dialog->line_count > REPLY_MAX_LINES) {
+        dialog->is_odd = true;
         return;
+    }
     join(dialog, line);
     if (line.len > 3 && line.data[3] == '-') /* more lines follow */
         return;
@@ -154,15 +158,89 @@ void pw_mail_dialog_heard(struct pw_mail_dialog *dialog, struct pw_str line)
     }
     for (size_t i = 0; i < sizeof dialog->secrets / sizeof dialog->secrets[0]; i++)
         pw_secret_redact(&dialog->secrets[i], dialog->line);
-    (void)pw_text_printable(reply->text, sizeof reply->text,
-                            (struct pw_str){dialog->line, strlen(dialog->line)});
-    dialog->line_len = 0;
+    (void)pw_text_printable(reply->text, sizeof reply->text, pw_str_of(dialog->line));
+    dialog->line_len = dialog->line_count = 0;
     dialog->is_whole = true;
-    if (dialog->stage == PW_MAIL_RECIPIENT && dialog->asked > 0 &&
-        dialog->asked <= PW_MAIL_MAX_RECIPIENTS)
+    if (dialog->stage == PW_MAIL_RECIPIENT)
         dialog->recipients[dialog->asked - 1] = *reply;
     if (dialog->stage == PW_MAIL_CONTENT && dialog->has_content)
         dialog->is_accepted = reply->code >= 200 && reply->code <= 299;
+}
+
+/* What comes next ----------------------------------------------------------------------------- */
+
+/* The message with its end, and every dot that begins a line doubled (RFC 5321, 4.5.2). */
+static void append_message(struct pw_str message, struct pw_buffer *out)
+{
+    while (message.len > 0) {
+        const char *end = memchr(message.data, '\n', message.len);
+        size_t len = end != NULL ? (size_t)(end - message.data) + 1 : message.len;
+
+        if (message.data[0] == '.')
+            (void)pw_buffer_append_text(out, ".");
+        (void)pw_buffer_append(out, message.data, len);
+        message.data += len;
+        message.len -= len;
+    }
+    (void)pw_buffer_append_text(out, ".\r\n");
+}
+
+static enum pw_mail_next say(struct pw_mail_dialog *dialog, struct pw_buffer *out)
+{
+    pw_mail_dialog_sent(dialog, pw_buffer_str(out));
+    return PW_MAIL_SAY;
+}
+
+static bool is_good(const struct pw_mail_reply *reply)
+{
+    return reply->code >= 200 && reply->code <= 299;
+}
+
+/* The answers to MAIL and to each RCPT so far are there. */
+static enum pw_mail_next after_recipients(struct pw_mail_dialog *dialog,
+                                          const struct pw_mail_request *request,
+                                          struct pw_buffer *out)
+{
+    if (dialog->asked < request->recipient_count) {
+        (void)pw_buffer_printf(out, "RCPT TO:<%s>\r\n", request->recipients[dialog->asked]);
+        return say(dialog, out);
+    }
+    for (size_t i = 0; i < dialog->asked; i++) {
+        if (is_good(&dialog->recipients[i])) {
+            (void)pw_buffer_append_text(out, "DATA\r\n");
+            return say(dialog, out);
+        }
+    }
+    return PW_MAIL_OVER;
+}
+
+enum pw_mail_next pw_mail_dialog_next(struct pw_mail_dialog *dialog,
+                                      const struct pw_mail_request *request, struct pw_buffer *out)
+{
+    switch (dialog->stage) {
+    case PW_MAIL_CONNECT:
+    case PW_MAIL_HELLO:
+    case PW_MAIL_STARTTLS:
+    case PW_MAIL_LOGIN:
+        (void)pw_buffer_printf(out, "MAIL FROM:<%s>\r\n", request->from);
+        return say(dialog, out);
+    case PW_MAIL_SENDER:
+    case PW_MAIL_RECIPIENT:
+    case PW_MAIL_CONTENT:
+        break;
+    }
+    if (!dialog->is_whole)
+        return PW_MAIL_HEAR;
+    if (dialog->stage == PW_MAIL_SENDER && !is_good(&dialog->reply))
+        return PW_MAIL_OVER;
+    if (dialog->stage != PW_MAIL_CONTENT)
+        return after_recipients(dialog, request, out);
+    if (dialog->has_content || dialog->reply.code != 354)
+        return PW_MAIL_OVER;
+    append_message(request->message, out);
+    dialog->has_content = true;
+    dialog->is_whole = false;
+    return PW_MAIL_SAY;
 }
 
 const char *pw_mail_dialog_waiting(const struct pw_mail_dialog *dialog)
