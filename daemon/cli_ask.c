@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -28,6 +29,7 @@ static const char *socket_path(const struct cli *cli)
 static int connect_to(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const struct timeval limit = {.tv_sec = SEND_TIMEOUT_MS / 1000};
     int fd, code;
 
     if (strlen(path) >= sizeof address.sun_path) {
@@ -36,6 +38,9 @@ static int connect_to(const char *path)
     }
     memcpy(address.sun_path, path, strlen(path) + 1);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* Connecting waits for its turn, but not for ever. */
+    if (fd >= 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
         code = errno;
         (void)close(fd);
@@ -59,13 +64,13 @@ enum cli_reach cli_reach_daemon(struct cli *cli, int *fd)
         code = errno;
     }
     cli_find_daemon(cli->database, &found);
+    if (path != NULL)
+        (void)pw_fail(&cli->err, code == EACCES ? PW_EPERM : PW_EBUSY, "%s: %s", path,
+                      strerror(code));
     /* Who may not connect does not know whether somebody listens. */
     if (found.running != CLI_RUNNING && code != EACCES)
         return CLI_NOBODY;
-    if (path == NULL)
-        return CLI_LOCKED;
-    (void)pw_fail(&cli->err, code == EACCES ? PW_EPERM : PW_EBUSY, "%s: %s", path, strerror(code));
-    return found.running == CLI_RUNNING || code == EACCES ? CLI_BARRED : CLI_NOBODY;
+    return path == NULL ? CLI_LOCKED : CLI_BARRED;
 }
 
 int cli_fail_reach(const struct cli *cli, enum cli_reach reach)
@@ -250,10 +255,12 @@ static bool change_here(struct cli *cli, const struct pw_request *request,
     struct pw_db *db;
     struct pw_answer written;
     bool is_taken;
+    struct pw_error unreached = cli->err;
     enum pw_status status = pw_db_open(cli->database, PW_DB_WRITE, &db, &cli->err);
 
     answer_init(answer);
     if (status == PW_EBUSY) {
+        cli->err = unreached;
         *code = cli_fail_reach(cli, socket_path(cli) == NULL ? CLI_LOCKED : CLI_BARRED);
         return false;
     }

@@ -46,8 +46,8 @@ def tell_json(pw, *arguments, code=0):
 def talk(pw, data, shut=True):
     """What the daemon answers to bytes, until it closes."""
     with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(pw.socket))  # without a limit: then it waits for its turn
         client.settimeout(20)
-        client.connect(str(pw.socket))
         client.sendall(data)
         if shut:
             client.shutdown(socket.SHUT_WR)
@@ -386,13 +386,28 @@ print(client.recv(999).decode())
 """
         return subprocess.run(["/usr/bin/python3", "-ISEc", script], capture_output=True, text=True, check=False)
 
+    def mute_as(uid, gid):
+        return subprocess.run([PATCHWATCH, "--config", told.config, "mute", "add", "--all", "--for", "1h"], capture_output=True, text=True,
+                              check=False, user=uid, group=gid, extra_groups=[], env={**os.environ, **SANITIZER_ENV})
+
+    os.chmod(told.database, 0o644)
+    os.chmod(told.config, 0o644)
     assert "Permission" in try_as(65534, 65534, []).stderr
+    done = mute_as(65534, 65534)
+    assert done.returncode == 77 and "Permission denied" in done.stderr, done
+    done = mute_as(65534, info.st_gid)
+    assert done.returncode == 0, done
+    told.wait_log(r"control: mute add by nobody \(uid 65534, pid \d+\)")
     assert '"ok":true' in try_as(65534, info.st_gid, []).stdout
     assert '"ok":true' in try_as(65534, 65534, [info.st_gid]).stdout
     os.chmod(told.socket, 0o666)
     answer = json.loads(try_as(65534, 65534, []).stdout)
     assert answer["exit"] == 77 and "permission denied" in answer["error"]
     told.wait_log("control: refused uid 65534")
+    told.stop()
+    done = mute_as(65534, 65534)
+    assert done.returncode == 77 and "only its user and root" in done.stderr, done
+    assert told.value("SELECT count(*) FROM mute") == 1
 
 
 # Sweeps
