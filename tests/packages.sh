@@ -3,9 +3,9 @@
 # What builds patchwatch and runs the demo.
 build_packages="gcc g++ make cmake pkg-config libuv1-dev libcurl4-openssl-dev libsqlite3-dev
 libinih-dev libyaml-dev libssl-dev libsimdjson-dev libxxhash-dev libmicrohttpd-dev libcmocka-dev
-zlib1g-dev sqlite3 curl ca-certificates"
+zlib1g-dev libsystemd-dev sqlite3 curl ca-certificates"
 # What the tests need beside it.
-test_packages="python3 python3-pytest binutils procps openssl"
+test_packages="python3 python3-pytest python3-aiosmtpd binutils procps openssl"
 
 # install_packages NAME...: those that are missing, by apt-get, as root or with sudo.
 install_packages() {
