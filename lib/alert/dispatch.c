@@ -138,7 +138,7 @@ static void recover_done(struct pw_store_job *job)
     if (dispatch->recover_status == PW_OK) {
         dispatch->recovered = true;
         if (!dispatch->closing)
-            pw_generation_take_over(dispatch->current);
+            pw_generation_take_over(dispatch->current, false);
     } else {
         if (++dispatch->recover_errors == 1)
             pw_log_err("cannot read the deliveries that are owed, trying again: %s",
@@ -386,7 +386,7 @@ enum pw_status pw_dispatch_use(struct pw_dispatch *dispatch, const struct pw_ale
     bind_lanes(dispatch);
     pw_generation_retire(old, released, context);
     if (dispatch->recovered)
-        pw_generation_take_over(dispatch->current);
+        pw_generation_take_over(dispatch->current, true);
     pw_dispatch_settle(dispatch);
     return PW_OK;
 }

@@ -62,6 +62,8 @@ static void orphans_run(struct pw_store_job *job, struct pw_db *db)
     generation->follow_status =
         pw_outbox_follow(db, &generation->alerts->router,
                          pw_clock_wall_ms(generation->dispatch->clock), &generation->follow_error);
+    if (generation->follow_status == PW_OK && generation->is_reload)
+        generation->follow_status = pw_outbox_turn_on(db, &generation->follow_error);
     generation->orphans_status = pw_outbox_orphans(
         db, generation->hook_names, generation->alerts->hook_count, &generation->orphans,
         generation->orphans_text, sizeof generation->orphans_text, &generation->orphans_error);
@@ -90,8 +92,9 @@ static void orphans_done(struct pw_store_job *job)
     pw_dispatch_poke(dispatch);
 }
 
-void pw_generation_take_over(struct pw_generation *generation)
+void pw_generation_take_over(struct pw_generation *generation, bool is_reload)
 {
+    generation->is_reload = is_reload;
     pw_generation_use(generation);
     generation->orphans_job = (struct pw_store_job){.run = orphans_run, .done = orphans_done};
     pw_dispatch_submit(generation->dispatch, &generation->orphans_job);

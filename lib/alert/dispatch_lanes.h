@@ -36,6 +36,7 @@ struct pw_generation {
     struct pw_store_job barrier; /* once retired: ends after all jobs that were queued before */
     struct pw_store_job orphans_job;
     const char *hook_names[PW_ALERTS_MAX_HOOKS];
+    bool is_reload;
     enum pw_status follow_status;
     struct pw_error follow_error;
     enum pw_status orphans_status;
@@ -126,8 +127,9 @@ void pw_generation_release(struct pw_generation *generation);
 /* Gives up the use that being the current one is, behind the jobs that are queued now. */
 void pw_generation_retire(struct pw_generation *generation, void (*released)(void *context),
                           void *context);
-/* Lets the table follow its rules; logs what is owed to hooks that it does not have. */
-void pw_generation_take_over(struct pw_generation *generation);
+/* Lets the table follow its rules, and where they come by a reload tries hooks again that are off;
+ * logs what is owed to hooks that it does not have. */
+void pw_generation_take_over(struct pw_generation *generation, bool is_reload);
 
 /* dispatch.c */
 void pw_dispatch_submit(struct pw_dispatch *dispatch, struct pw_store_job *job);

@@ -164,7 +164,7 @@ static void decide_failure(struct pw_slot *slot, const struct pw_hook_result *re
         outcome->next_attempt_at_ms = outcome->now_ms;
         outcome->dead_before_ms = INT64_MIN;
         pw_log_err("hook %s is off: its receiver says that it takes nothing any more: %s; what it "
-                   "is owed is kept until its URL is changed",
+                   "is owed is kept until its URL is changed or somebody reloads",
                    slot->hook->name, slot->why);
         return;
     }

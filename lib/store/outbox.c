@@ -49,7 +49,7 @@ static const char not_reminded_sql[] =
 static const char turn_off_sql[] =
     "INSERT INTO hook (name, target, reason, off_at) VALUES (?1, ?2, ?3, ?4)"
     " ON CONFLICT (name) DO UPDATE SET target = ?2, reason = ?3, off_at = ?4";
-static const char turn_on_sql[] = "DELETE FROM hook WHERE name = ?1";
+static const char turn_on_sql[] = "DELETE FROM hook";
 
 static const char open_sql[] =
     "SELECT d.delivery_id, d.hook, d.rule, coalesce(d.reminded_at, d.delivered_at), d.remind_at"
@@ -181,19 +181,9 @@ enum pw_status pw_outbox_turn_off(struct pw_db *db, const char *hook, const char
     return status;
 }
 
-enum pw_status pw_outbox_turn_on(struct pw_db *db, const char *hook, bool *was_off,
-                                 struct pw_error *err)
+enum pw_status pw_outbox_turn_on(struct pw_db *db, struct pw_error *err)
 {
-    sqlite3_stmt *statement;
-    enum pw_status status = pw_db_prepare(db, turn_on_sql, &statement, err);
-
-    if (status != PW_OK)
-        return status;
-    pw_db_bind_text(statement, 1, hook);
-    status = pw_db_run(db, statement, err);
-    sqlite3_clear_bindings(statement);
-    *was_off = status == PW_OK && sqlite3_changes(pw_db_handle(db)) > 0;
-    return status;
+    return run(db, turn_on_sql, 0, 0, err);
 }
 
 /* New rules --------------------------------------------------------------------------------- */

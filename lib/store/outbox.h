@@ -110,8 +110,8 @@ PW_MUST_CHECK enum pw_status pw_outbox_record(struct pw_db *db, const struct pw_
 PW_MUST_CHECK enum pw_status pw_outbox_turn_off(struct pw_db *db, const char *hook,
                                                 const char *target, const char *reason,
                                                 int64_t now_ms, struct pw_error *err);
-PW_MUST_CHECK enum pw_status pw_outbox_turn_on(struct pw_db *db, const char *hook, bool *was_off,
-                                               struct pw_error *err);
+/* Somebody loaded the rules anew: every hook is tried again. */
+PW_MUST_CHECK enum pw_status pw_outbox_turn_on(struct pw_db *db, struct pw_error *err);
 
 /* At start and with new rules --------------------------------------------------------------- */
 

@@ -75,6 +75,11 @@ const char pw_sql_backlog[] =
     "          FROM delivery WHERE state = 'dead' GROUP BY hook) AS b"
     " ORDER BY hook, state";
 
+/* Those only that somebody waits for. */
+const char pw_sql_hooks_off[] =
+    "SELECT h.name, h.off_at, h.reason FROM hook AS h WHERE EXISTS (SELECT 1 FROM delivery AS d"
+    " WHERE d.hook = h.name AND d.state = 'pending') ORDER BY h.name";
+
 const char pw_sql_told[] =
     "SELECT count(*) AS transitions,"
     "       count(*) FILTER (WHERE owed = 0) AS owed_to_nobody,"
@@ -292,6 +297,7 @@ const struct pw_query_text pw_query_texts[] = {
     {"totals", pw_sql_totals},
     {"problems", pw_sql_problems},
     {"backlog", pw_sql_backlog},
+    {"hooks_off", pw_sql_hooks_off},
     {"told", pw_sql_told},
     {"nodes", pw_sql_nodes},
     {"at", pw_sql_at},

@@ -181,6 +181,13 @@ enum pw_status pw_outbox_turn_off(struct pw_db *handle, const char *hook, const 
     return PW_OK;
 }
 
+enum pw_status pw_outbox_turn_on(struct pw_db *handle, struct pw_error *err)
+{
+    (void)err;
+    db_of(handle)->off[0] = '\0';
+    return PW_OK;
+}
+
 enum pw_status pw_outbox_follow(struct pw_db *handle, const struct pw_router *router,
                                 int64_t now_ms, struct pw_error *err)
 {
