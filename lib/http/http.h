@@ -84,7 +84,8 @@ struct pw_http_request {
     int64_t connect_timeout_ms; /* name, TCP and TLS; 0 = 10 s; never more than timeout_ms */
     size_t body_max_bytes; /* of the decompressed body of a 2xx answer; beyond it PW_ELIMIT, not
                               retried */
-    bool body_may_be_cut;  /* a longer 2xx body is cut there, and is no failure */
+    bool body_may_be_cut;  /* a longer 2xx body is cut there, and is no failure; nor is one that
+                              cannot be unpacked */
     unsigned retries;      /* attempts after the first */
     int64_t backoff_base_ms, backoff_cap_ms; /* full jitter, see base/backoff.h; 0 = 500 ms, 30 s */
     struct pw_throttle *throttle;            /* each attempt takes a token; NULL = no limit */

@@ -18,7 +18,7 @@ enum {
     WANTED_MAX_BYTES = 64 * 1024,
     RESERVE_MAX_BYTES = 1024 * 1024, /* at most this much memory on the word of Content-Length */
     /* libcurl empties a socket up to a hundred times this before it returns to the loop. */
-    RECEIVE_BUFFER_BYTES = 16 * 1024,
+    RECEIVE_BUFFER_BYTES = 32 * 1024,
     STALL_BYTES_PER_SECOND = 16,
     STALL_SECONDS = 30,
     KEEPALIVE_SECONDS = 30,
@@ -455,7 +455,7 @@ enum pw_status pw_transfer_unpacked(struct pw_transfer *transfer, const struct p
 {
     enum pw_status status;
 
-    if (is_success(transfer->reply->response.status)) {
+    if (is_success(transfer->reply->response.status) && !transfer->body_may_be_cut) {
         *retry = unpack->state == PW_UNPACK_FAILED;
         if (unpack->state == PW_UNPACK_OVER)
             return fail_over(transfer, err);

@@ -62,7 +62,8 @@ bool pw_transfer_is_packed(const struct pw_transfer *transfer);
 /* Readies unpack for the body. Only after finish; the transfer's reply must stay as it is. */
 void pw_transfer_unpack_begin(struct pw_transfer *transfer, struct pw_unpack *unpack);
 /* unpack is not at MORE any more: as pw_transfer_finish, with the body in the response. An error
- * page is worth what could be unpacked of it: its status counts in any case. */
+ * page, and a body that may be cut, is worth what could be unpacked of it: there the status counts
+ * in any case. */
 PW_MUST_CHECK enum pw_status pw_transfer_unpacked(struct pw_transfer *transfer,
                                                   const struct pw_unpack *unpack, bool *retry,
                                                   struct pw_error *err);

@@ -247,6 +247,33 @@ static void test_refusals(void **state)
     free(served.bytes);
 }
 
+/* Who only wants to know that it was taken is told so, whatever the receiver packs into its answer:
+ * what was taken must not be sent again for it. */
+static void test_body_that_may_be_cut(void **state)
+{
+    static const char *const headers[] = {"Content-Encoding: br", "Content-Encoding: gzip"};
+    struct world *world = *state;
+
+    for (size_t i = 0; i < 3; i++) { /* another encoding, a torn body, a bomb */
+        struct served served;
+        struct ask ask;
+        size_t len;
+        char *body = packed(PACK_GZIP, NULL, i == 2 ? LARGE_BYTES : 500, &len);
+
+        serve(world, &served, headers[i == 0 ? 0 : 1], body, i == 1 ? len - 1 : len);
+        ask_init(&ask, world);
+        ask.request.body_may_be_cut = true;
+        ask.request.retries = 3;
+        ask_start(&ask, world);
+        ask_wait(&ask, world);
+        assert_int_equal(ask.status, PW_OK);
+        assert_int_equal(ask.attempts, 1);
+        assert_int_equal(ask.body_len, i == 0 ? 0 : i == 1 ? 500 : 1000);
+        ask_free(&ask);
+        free(served.bytes);
+    }
+}
+
 /* The request is ended while the crew has its answer, or while that waits in the line. */
 static void test_cancel_while_unpacking(void **state)
 {
@@ -454,9 +481,10 @@ int main(void)
         TEST(test_large_answer),           TEST(test_bomb),
         TEST(test_long_packed_body),       TEST(test_torn_large_answer),
         TEST(test_what_was_not_asked_for), TEST(test_refusals),
-        TEST(test_cancel_while_unpacking), TEST(test_close_while_unpacking),
-        TEST(test_late_while_unpacking),   TEST(test_judged_later),
-        TEST(test_cancel_while_judging),   TEST(test_cancel_from_the_judge),
+        TEST(test_body_that_may_be_cut),   TEST(test_cancel_while_unpacking),
+        TEST(test_close_while_unpacking),  TEST(test_late_while_unpacking),
+        TEST(test_judged_later),           TEST(test_cancel_while_judging),
+        TEST(test_cancel_from_the_judge),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
