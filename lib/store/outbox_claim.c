@@ -285,7 +285,7 @@ static enum pw_status take_unless_muted(struct claiming *c, const struct queue *
         status = queue->is_reminder
                      ? run_with(c, postpone_sql, delivery->delivery_id, verdict.until_ms, 0)
                      : write_mute(c, delivery->delivery_id, &verdict,
-                                  pw_matter_of(&c->copy.event) != PW_MATTER_NONE);
+                                  pw_event_outlives_mute(&c->copy.event));
     }
     pw_delivery_free(delivery);
     return status;
