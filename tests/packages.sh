@@ -44,3 +44,15 @@ unpack_package() {
         dpkg -x "$1"_*.deb . && rm -f "$1"_*.deb && touch ".$1"
     ) 2>/dev/null || echo "$1 cannot be unpacked: tests against it will be skipped"
 }
+
+# place_templates DIR: Debian's Alertmanager looks for its templates in /usr/share, wherever it runs from itself.
+place_templates() {
+    [ -d /usr/share/prometheus/alertmanager ] && return 0
+    [ -d "$1/usr/share/prometheus/alertmanager" ] || return 0
+    echo "== Placing Alertmanager's templates in /usr/share/prometheus"
+    sudo=""
+    [ "$(id -u)" -eq 0 ] || sudo="sudo"
+    $sudo mkdir -p /usr/share/prometheus/alertmanager &&
+        $sudo cp "$1"/usr/share/prometheus/alertmanager/*.tmpl /usr/share/prometheus/alertmanager/ ||
+        echo "they cannot be placed: tests against Alertmanager will fail"
+}

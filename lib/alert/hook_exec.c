@@ -109,7 +109,7 @@ static enum pw_hook_outcome conclude(const struct pw_hook_run *run, char why[WHY
     quote_output(run, quoted);
     if (delivered) {
         if (quoted[0] != '\0')
-            pw_log_debug("hook %s: output: %s", run->hook->name, quoted);
+            pw_log_info("hook %s: output: %s", run->hook->name, quoted);
         return PW_HOOK_DELIVERED;
     }
     if (run->timed_out)

@@ -114,6 +114,11 @@ enum pw_matter pw_matter_of(const struct pw_event *event)
     return PW_MATTER_NONE;
 }
 
+bool pw_event_outlives_mute(const struct pw_event *event)
+{
+    return pw_matter_of(event) != PW_MATTER_NONE || event->type == PW_EVENT_FLEET_SHIFT;
+}
+
 bool pw_event_is_end(const struct pw_event *event)
 {
     return event->type == PW_EVENT_NODE_COMPLIANT || event->type == PW_EVENT_NODE_RETURNED ||

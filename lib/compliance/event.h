@@ -148,6 +148,9 @@ struct pw_event {
 
 /* What matter the event begins, goes on with or ends. */
 enum pw_matter pw_matter_of(const struct pw_event *event);
+/* Whether it is still worth telling when a mute that held it back is over: what stands or ends, and
+ * what stands for many machines. Whatever else happened is old news by then. */
+bool pw_event_outlives_mute(const struct pw_event *event);
 /* Whether it ends its matter. */
 bool pw_event_is_end(const struct pw_event *event);
 

@@ -74,10 +74,15 @@ void pw_call_leave(struct pw_http_call *call)
 
     if (--call->users > 0)
         return;
-    if (call->request.is_secret) { /* its handle goes with the call: libcurl keeps headers in it */
-        pw_reply_wipe(&call->replies[0]);
-        pw_reply_wipe(&call->replies[1]);
-    } else {
+    /* A refusal may repeat what it was shown. */
+    for (int i = 0; i < 2; i++) {
+        long status = call->replies[i].response.status;
+
+        if (call->request.is_secret || status < 200 || status > 299)
+            pw_reply_wipe(&call->replies[i]);
+    }
+    /* The handle of a secret request goes with the call: libcurl keeps headers in it. */
+    if (!call->request.is_secret) {
         pw_pool_give_easy(&http->pool, call->transfer.easy);
         call->transfer.easy = NULL;
     }

@@ -70,9 +70,10 @@ static const char next_due_sql[] =
     " JOIN source AS s ON s.source_id = e.source_id"                                               \
     " JOIN node AS n ON n.node_id = e.node_id AND n.missing_since IS NULL"                         \
     "  AND n.flapping_since IS NULL"                                                               \
-    " WHERE d.hook = ?1 AND d.remind_at <= ?2 AND d.state = 'delivered' AND NOT " IS_ACKED
-static const char remind_sql[] =
-    "SELECT " PW_DELIVERY_COLUMNS IS_TO_BE_REMINDED " ORDER BY d.remind_at LIMIT 1";
+    " WHERE d.hook = ?1 AND (d.remind_at <= ?2 OR (d.remind_at IS NOT NULL"                        \
+    "      AND d.last_attempt_at > ?2 + " CLOCK_JUMP_MS "))"                                       \
+    "  AND d.state = 'delivered' AND NOT " IS_ACKED
+static const char remind_sql[] = "SELECT " PW_DELIVERY_COLUMNS IS_TO_BE_REMINDED " LIMIT 1";
 static const char remind_companions_sql[] =
     "SELECT " PW_DELIVERY_COLUMNS IS_TO_BE_REMINDED
     " AND d.rule = ?5 AND d.group_key = ?6 AND d.delivery_id <> ?7 ORDER BY d.event_id LIMIT ?8";
@@ -100,8 +101,8 @@ static const char expire_sql[] = "UPDATE ack SET ended_at = until_at, ended_by =
 static const char muted_sql[] =
     "SELECT d.delivery_id, e.data FROM delivery AS d INDEXED BY delivery_muted"
     "  CROSS JOIN event AS e ON e.event_id = d.event_id"
-    " WHERE d.hook = ?1 AND d.state = 'muted' AND d.wait = 'mute' AND d.wait_until <= ?2"
-    " ORDER BY d.wait_until LIMIT ?3";
+    " WHERE d.hook = ?1 AND d.state = 'muted' AND d.wait = 'mute'"
+    "   AND (d.wait_until <= ?2 OR d.wait_until > ?2 + " CLOCK_JUMP_MS ") LIMIT ?3";
 static const char mute_sql[] =
     "UPDATE delivery SET state = 'muted', reason = ?2, wait = CASE WHEN ?4 THEN 'mute' END,"
     " wait_until = CASE WHEN ?4 THEN ?3 END WHERE delivery_id = ?1";
@@ -285,7 +286,7 @@ static enum pw_status take_unless_muted(struct claiming *c, const struct queue *
         status = queue->is_reminder
                      ? run_with(c, postpone_sql, delivery->delivery_id, verdict.until_ms, 0)
                      : write_mute(c, delivery->delivery_id, &verdict,
-                                  pw_matter_of(&c->copy.event) != PW_MATTER_NONE);
+                                  pw_event_outlives_mute(&c->copy.event));
     }
     pw_delivery_free(delivery);
     return status;

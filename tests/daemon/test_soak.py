@@ -9,16 +9,13 @@ import random
 import re
 import time
 
-from harness import SANITIZER_ENV, wait_until
+from harness import SMALL_QUARANTINE, wait_until
 
 IS_LONG = os.environ.get("PW_TEST_SOAK") == "1"
 SOURCES, NODES, SWEEPS = (10, 2000, 500) if IS_LONG else (5, 300, 60)
 LIMIT_S = 1200 if IS_LONG else 90
 FLIPS = 3  # a source and a round
 INTERVAL = "3s" if IS_LONG else "1s"
-# AddressSanitizer keeps what was freed, gives it back a tenth at a time and looks every five seconds for pages to return:
-# with 256 MiB that alone holds the loop up for 100 ms.
-SMALL_QUARANTINE = {"ASAN_OPTIONS": SANITIZER_ENV["ASAN_OPTIONS"] + ":quarantine_size_mb=16:allocator_release_to_os_interval_ms=-1"}
 TOTAL_PROBABILITY = 0.05  # of a request that fails
 KINDS = {
     "status": {"status": 500}, "throttle": {"retry_after": "0"}, "reset": {}, "reset_mid": {}, "timeout": {"delay_ms": 2500},

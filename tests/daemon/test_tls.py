@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+from harness import SMALL_QUARANTINE
+
 NODES = 50
 
 
@@ -187,7 +189,7 @@ def test_a_gzip_bomb_does_not_go_off(pw, sim, page):
     """A page that unpacks to a gibibyte is given up early: the sweep is not complete and says why, memory stays."""
     sim.fleet(nodes=NODES, non_compliant=0)
     pw.source(sim, offset="page", retries=1)
-    pw.start()
+    pw.start(env=SMALL_QUARANTINE)
     pw.wait_rows("SELECT 1 FROM source WHERE baseline_at IS NOT NULL")
     before_kib = pw.status_kib("VmHWM")
     sim.fault("gzip_bomb", page=page, times=0)
