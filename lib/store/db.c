@@ -22,7 +22,7 @@ enum {
     BUSY_TIMEOUT_MS = 5000,
     FILE_MODE = 0640, /* the group may read */
     LOCK_MODE = 0600, /* who can open it can lock it: nobody else may keep the daemon out */
-    LOCK_WAIT_MS = 1000,
+    LOCK_WAIT_MS = 2000,
     LOCK_STEP_MS = 20,
 };
 

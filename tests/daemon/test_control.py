@@ -343,6 +343,7 @@ def test_start_waits_for_a_change(told):
     def change():
         while not done.is_set():
             run("--config", told.config, "mute", "add", "--all", "--for", "1h")
+            done.wait(0.5)  # commands without a pause could keep out anybody
 
     thread = threading.Thread(target=change)
     thread.start()
