@@ -304,7 +304,7 @@ def test_hanging_endpoint_delays_by_seconds(base, sim):
     assert len(alarms(base)) == 10 and base.last_sweep()["outcome"] == "complete"
     assert {data["patches_error"] for data in alarms(base)} & {"not read within 5 s"}
     sweep = base.last_sweep()
-    assert sweep["ended_at"] - sweep["started_at"] < 6500
+    assert sweep["ended_at"] - sweep["started_at"] < 9000
 
 
 def test_slow_endpoint_and_low_rate(base, sim):
