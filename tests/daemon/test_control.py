@@ -390,7 +390,8 @@ print(client.recv(999).decode())
         return subprocess.run([PATCHWATCH, "--config", told.config, "mute", "add", "--all", "--for", "1h"], capture_output=True, text=True,
                               check=False, user=uid, group=gid, extra_groups=[], env={**os.environ, **SANITIZER_ENV})
 
-    os.chmod(told.database, 0o644)
+    for name in ("history.db", "history.db-wal", "history.db-shm"):
+        os.chmod(told.directory / name, 0o644)
     os.chmod(told.config, 0o644)
     assert "Permission" in try_as(65534, 65534, []).stderr
     done = mute_as(65534, 65534)
