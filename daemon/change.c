@@ -7,6 +7,7 @@
 #include "alert/mute_check.h"
 #include "store/ack.h"
 #include "store/mute.h"
+#include "store/outbox.h"
 #include "store/outbox_manage.h"
 
 bool pw_change_is(enum pw_request_command command)
@@ -44,6 +45,8 @@ static enum pw_status add_mute(struct pw_db *db, const struct pw_request *reques
         mute.from_ms = now_ms;
     if (status == PW_OK)
         status = pw_mute_add(db, &mute, now_ms, &mute_id, err);
+    if (status == PW_OK)
+        status = pw_outbox_look_again(db, err);
     if (status != PW_OK)
         return status;
     put_int(answer, "mute_id", mute_id);
@@ -63,6 +66,8 @@ static enum pw_status remove_mute(struct pw_db *db, const struct pw_request *req
         pw_mute_remove(db, request->numbers[PW_REQUEST_ID], request->texts[PW_REQUEST_AUTHOR],
                        now_ms, &was_begun, err);
 
+    if (status == PW_OK)
+        status = pw_outbox_look_again(db, err);
     if (status != PW_OK)
         return status;
     put_int(answer, "mute_id", request->numbers[PW_REQUEST_ID]);

@@ -95,6 +95,7 @@ int cli_events(struct cli *cli);
 int cli_sweeps(struct cli *cli);
 int cli_at(struct cli *cli);
 int cli_deliveries(struct cli *cli);
+int cli_rules(struct cli *cli);
 int cli_verify(struct cli *cli);
 int cli_backup(struct cli *cli);
 int cli_manage(struct cli *cli); /* deliveries retry, deliveries drop */

@@ -28,10 +28,12 @@ const struct cli_option_text cli_option_table[CLI_OPTION_COUNT] = {
                    "only those whose name, key or instance id matches, such as 'prod-*'"},
     [CLI_SINCE] = {"since", "TIME", NULL,
                    "only what was recorded since: 24h, '3d ago', 2026-11-24 (default 24h)"},
-    [CLI_TYPE] = {"type", "TYPE",
-                  "node.non_compliant node.compliant node.discovered node.missing node.returned "
-                  "node.worsened node.improved source.baseline source.failing source.recovered",
-                  "only of this type, such as node.non_compliant or 'node.*'"},
+    [CLI_TYPE] =
+        {"type", "TYPE",
+         "node.non_compliant node.compliant node.discovered node.missing node.returned "
+         "node.worsened node.improved node.flapping node.settled fleet.shift source.baseline "
+         "source.failing source.recovered",
+         "only of this type, such as node.non_compliant or 'node.*'"},
     [CLI_NODE] = {"node", "NODE", NULL,
                   "only of this machine (key, instance id or name); then --since is no limit "
                   "unless given"},
@@ -93,6 +95,8 @@ static const struct cli_command commands[] = {
      true, NULL},
     {"hook", "test NAME", 2, 2, "send a synthetic event through one hook", no_options, cli_hook,
      true, "test"},
+    {"rules", "test", 1, 1, "what the rules would have made of the events of the past",
+     OPTIONS(CLI_SINCE), cli_rules, false, "test"},
     {"backup", "FILE", 1, 1, "a consistent copy of the history, while the daemon runs or not",
      OPTIONS(CLI_OVERWRITE), cli_backup, false, NULL},
     {"verify", "", 0, 0, "check the history: the file, its invariants, the chain of events",

@@ -43,7 +43,7 @@ static const struct cli_column delivery_columns[] = {
     {"STATE", "state", CLI_STATUS_OF, 0},  {"TYPE", "type", CLI_TEXT, 2},
     {"NAME", "name", CLI_NAME, 1},         {"OWED", "created_at", CLI_AGO, 0},
     {"TRIES", "attempts", CLI_NUMBER, 3},  {"NEXT", "next_attempt_at", CLI_AGO, 4},
-    {"TOLD", "delivered_at", CLI_TIME, 4}, {"ERROR", "last_error", CLI_TEXT, 1},
+    {"TOLD", "delivered_at", CLI_TIME, 4}, {"NOTE", "note", CLI_TEXT, 1},
     {"RULE", "rule", CLI_TEXT, 6},         {"KEY", "node_key", CLI_TEXT, 5},
 };
 

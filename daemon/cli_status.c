@@ -249,6 +249,25 @@ static enum pw_status count_backlog(struct state *state)
     return status;
 }
 
+static enum pw_status note_hooks_off(struct state *state)
+{
+    struct pw_rows rows;
+    bool row = true;
+    enum pw_status status = pw_query_hooks_off(state->cli->db, &rows, &state->cli->err);
+
+    while (status == PW_OK && (status = pw_rows_next(&rows, &row, &state->cli->err)) == PW_OK &&
+           row) {
+        struct pw_str name = pw_rows_str(&rows, "name"), reason = pw_rows_str(&rows, "reason");
+        char since[PW_WHEN_SIZE];
+
+        cli_wrong_add(&state->wrong,
+                      "hook %.*s is off since %s: %.*s (change its URL, or reload to try again)",
+                      PW_STR_ARG(name), pw_when_text(since, pw_rows_int(&rows, "off_at", 0)),
+                      PW_STR_ARG(reason));
+    }
+    return status;
+}
+
 static enum pw_status print_backlog(struct state *state)
 {
     struct cli *cli = state->cli;
@@ -256,6 +275,8 @@ static enum pw_status print_backlog(struct state *state)
     size_t count;
     enum pw_status status = count_backlog(state);
 
+    if (status == PW_OK)
+        status = note_hooks_off(state);
     if (status == PW_OK)
         status = pw_query_backlog(cli->db, &rows, &cli->err);
     if (status != PW_OK)

@@ -1,5 +1,6 @@
-/* The inner side of the collector: its state, and what collector.c (life, timer, sweeps) and
- * collector_apply.c (from records to the snapshot and back to the index) ask of each other. */
+/* The inner side of the collector: its state, and what collector.c (life, timer, sweeps),
+ * collector_apply.c (from records to the snapshot and back to the index) and collector_details.c
+ * (the patches of nodes that turn) ask of each other. */
 #ifndef PW_DAEMON_COLLECTING_H
 #define PW_DAEMON_COLLECTING_H
 
@@ -9,6 +10,7 @@
 
 #include "base/error.h"
 #include "cloud/credentials.h"
+#include "coc/details.h"
 #include "coc/pace.h"
 #include "coc/sweep.h"
 #include "compliance/batch.h"
@@ -47,6 +49,7 @@ struct pw_collector {
     struct pw_pace pace;
     size_t closing_parts; /* credentials of old configurations; at the end the timer too */
     bool waits_for_credential;
+    bool sweeps_again;     /* at once: what the last sweep found is to be confirmed */
     bool is_splayed;       /* its first interval was moved by its name */
     char trouble[256];     /* what the last sweep that was not complete said, for the log */
     int64_t auth_failures; /* sweeps in a row that were refused for their credential */
@@ -59,6 +62,9 @@ struct pw_collector {
     size_t stage_jobs;
     struct pw_error stage_error; /* of the first stage job that failed */
     struct pw_sweep_summary summary;
+    struct pw_patch_book *patches; /* of this sweep; NULL: not asked for */
+    struct pw_details *details;    /* while they are read */
+    int64_t details_began_ms;
     enum pw_sweep_outcome outcome; /* of the sweep that ended last, with what follows */
     int64_t changed, transitions, took_ms;
     struct pw_unended unended;
@@ -76,6 +82,14 @@ void pw_collecting_give_up(struct pw_collector *collector, const char *why);
 
 /* For pw_sweep_params.stage: gathers a record for the store thread. */
 enum pw_status pw_collecting_stage(void *context, const struct pw_report *report);
+/* Whether the sweep of summary is to be followed by pw_collecting_read_details. */
+bool pw_collecting_wants_details(const struct pw_collector *collector);
+/* All that the sweep staged has arrived: reads the patches of the nodes that are about to turn,
+ * which takes some seconds at most, then goes on with pw_collecting_finish, come what may. */
+void pw_collecting_read_details(struct pw_collector *collector);
+/* Applies what was staged. */
+void pw_collecting_finish(struct pw_collector *collector);
+
 /* The sweep of summary has ended: applies it once all that it staged has arrived, then rests. */
 void pw_collecting_apply(struct pw_collector *collector);
 

@@ -104,6 +104,8 @@ void pw_collector_close(struct pw_collector *collector, void (*closed)(void *con
     close_credentials(collector);
     if (collector->sweep != NULL)
         pw_sweep_cancel(collector->sweep);
+    else if (collector->details != NULL)
+        pw_details_cancel(collector->details);
     else if (collector->state == STATE_IDLE || collector->state == STATE_NEW)
         (void)closed_at_rest(collector);
 }
@@ -189,15 +191,22 @@ void pw_collecting_rest(struct pw_collector *collector)
     const struct pw_source_config *source;
     int64_t spread, wait, took;
     bool is_elsewhere = false, was_refused = collector->summary.auth_failed, is_new = false;
+    bool is_at_once = collector->sweeps_again;
 
+    collector->sweeps_again = false;
     set_state(collector, STATE_IDLE);
     if (collector->next_source != NULL) {
         is_new = true;
         is_elsewhere = take_source(collector, collector->next_source);
         collector->next_source = NULL;
     }
-    if (closed_at_rest(collector) || collector->once)
+    if (closed_at_rest(collector))
         return;
+    if (collector->once) {
+        if (is_at_once)
+            begin_sweep(collector);
+        return;
+    }
     if (is_elsewhere) {
         reopen_source(collector);
         return;
@@ -227,6 +236,8 @@ void pw_collecting_rest(struct pw_collector *collector)
     } else {
         collector->auth_failures = 0;
     }
+    if (is_at_once && !was_refused)
+        wait = 0;
     collector->due_monotonic_ms = pw_clock_monotonic_ms(collector->params.clock) + wait;
     pw_collecting_set_timer(collector);
 }
@@ -325,7 +336,7 @@ static void on_sweep_done(void *context, const struct pw_sweep_summary *summary)
 
     collector->sweep = NULL;
     collector->summary = *summary;
-    if (collector->credentials != NULL)
+    if (collector->credentials != NULL && !pw_collecting_wants_details(collector))
         pw_credentials_rest(collector->credentials);
     set_state(collector, STATE_APPLYING);
     pw_collecting_apply(collector);

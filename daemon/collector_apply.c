@@ -90,6 +90,7 @@ struct finish_job {
     struct pw_apply_params params;
     struct pw_apply_result result;
     struct pw_unseen *unseen;
+    struct pw_patch_book *patches;
     struct pw_sweep_summary summary; /* params.facts points into it */
     char *source_name;
     enum pw_paging_mode proved_mode;
@@ -202,6 +203,7 @@ static void finish_done(struct pw_store_job *job)
     struct pw_collector *collector = finish->collector;
     enum pw_sweep_outcome outcome = finish->params.facts.outcome;
     size_t deliveries = finish->result.deliveries;
+    bool is_over;
 
     update_index(collector, &finish->result);
     if (finish->proved_mode != PW_PAGING_AUTO)
@@ -230,12 +232,16 @@ static void finish_done(struct pw_store_job *job)
     collector->transitions = finish->result.transitions;
     collector->took_ms =
         pw_clock_monotonic_ms(collector->params.clock) - collector->started_monotonic_ms;
+    collector->sweeps_again = finish->status == PW_OK && finish->result.shift_begun;
+    /* With --once the sweep that confirms is the one that the service waits for. */
+    is_over = !(collector->once && collector->sweeps_again);
     pw_apply_result_free(&finish->result);
     free(finish->unseen);
+    pw_patch_book_free(finish->patches);
     free(finish->source_name);
     free(finish);
     pw_collecting_rest(collector);
-    if (!collector->is_closing)
+    if (!collector->is_closing && is_over)
         collector->params.swept(collector->params.context, collector, outcome, deliveries);
 }
 
@@ -274,13 +280,15 @@ static const char *text_or_null(const char *text)
     return text[0] != '\0' ? text : NULL;
 }
 
-static void submit_finish(struct pw_collector *collector)
+void pw_collecting_finish(struct pw_collector *collector)
 {
     struct finish_job *finish = calloc(1, sizeof *finish);
     struct pw_sweep_summary *summary;
     bool complete;
 
     if (finish == NULL) {
+        pw_patch_book_free(collector->patches);
+        collector->patches = NULL;
         pw_collecting_give_up(collector, "no memory to end it");
         return;
     }
@@ -288,6 +296,8 @@ static void submit_finish(struct pw_collector *collector)
     finish->job.done = finish_done;
     finish->collector = collector;
     finish->summary = collector->summary;
+    finish->patches = collector->patches;
+    collector->patches = NULL;
     summary = &finish->summary;
     complete = summary->is_complete;
     if (collector->stage_error.status != PW_OK) {
@@ -313,7 +323,13 @@ static void submit_finish(struct pw_collector *collector)
     finish->params.confirm = collector->params.source->confirm;
     finish->params.missing_after = collector->params.source->missing_after;
     finish->params.failing_after = collector->params.source->failing_after;
+    finish->params.flap_window = collector->params.source->flap_window;
+    finish->params.flap_on_percent = collector->params.source->flap_on_percent;
+    finish->params.flap_off_percent = collector->params.source->flap_off_percent;
+    finish->params.mass_change_percent = collector->params.source->mass_change_percent;
+    finish->params.mass_change_min = collector->params.source->mass_change_min;
     finish->params.failing_repeat_ms = collector->params.source->failing_repeat_ms;
+    finish->params.patches = finish->patches;
     finish->params.router = collector->params.router(collector->params.context);
     finish->params.now_ms = pw_clock_wall_ms(collector->params.clock);
     finish->params.facts = (struct pw_sweep_facts){
@@ -341,7 +357,10 @@ static void finish_if_staged(struct pw_collector *collector)
 {
     if (collector->state != STATE_APPLYING || collector->stage_jobs > 0)
         return;
-    submit_finish(collector);
+    if (pw_collecting_wants_details(collector))
+        pw_collecting_read_details(collector);
+    else
+        pw_collecting_finish(collector);
 }
 
 void pw_collecting_apply(struct pw_collector *collector)

@@ -437,6 +437,8 @@ int pw_service_run(struct pw_config *config, struct pw_alerts *alerts, bool once
     enum pw_status status;
 
     (void)signal(SIGPIPE, SIG_IGN); /* a peer that closes early is an error of its request */
+    (void)signal(SIGCHLD,
+                 SIG_DFL); /* whoever started us may ignore it: hooks' ends would be lost */
     (void)signal(SIGXFSZ, SIG_IGN); /* and a file that may not grow is one of its write */
     service.alerts = pw_alerts_use_new(alerts);
     if (service.alerts == NULL || !pw_serving_adopt_config(&service, config) ||

@@ -28,7 +28,7 @@ _patchwatch() {
         return
         ;;
     --type)
-        mapfile -t COMPREPLY < <(compgen -W "node.non_compliant node.compliant node.discovered node.missing node.returned node.worsened node.improved source.baseline source.failing source.recovered" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "node.non_compliant node.compliant node.discovered node.missing node.returned node.worsened node.improved node.flapping node.settled fleet.shift source.baseline source.failing source.recovered" -- "$current")
         return
         ;;
     --state)
@@ -43,7 +43,7 @@ _patchwatch() {
     esac
 
     if [[ -z $command && $current != -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "status nodes node events sweeps at deliveries mute ack unack sweep reload hook backup verify" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "status nodes node events sweeps at deliveries mute ack unack sweep reload hook rules backup verify" -- "$current")
         return
     fi
     options="--config --database --json --utc --help --version"
@@ -57,6 +57,7 @@ _patchwatch() {
     mute) options+=" --source --region --scene --match --node --type --severity --from --until --for --forever --all --comment" ;;
     ack) options+=" --source --until --for --comment" ;;
     unack) options+=" --source" ;;
+    rules) options+=" --since" ;;
     backup) options+=" --overwrite" ;;
     verify) options+=" --expect" ;;
     esac
@@ -69,6 +70,7 @@ _patchwatch() {
         deliveries) mapfile -t COMPREPLY < <(compgen -W "retry drop" -- "$current") ;;
         mute) mapfile -t COMPREPLY < <(compgen -W "add list remove" -- "$current") ;;
         hook) mapfile -t COMPREPLY < <(compgen -W "test" -- "$current") ;;
+        rules) mapfile -t COMPREPLY < <(compgen -W "test" -- "$current") ;;
         esac
     fi
 }

@@ -1,5 +1,4 @@
-/* Loading alerts.yaml as a whole, and the router over its rules. Owns nothing but what
- * pw_alerts_load hands out. */
+/* Loading alerts.yaml as a whole. Owns nothing but what pw_alerts_load hands out. */
 #include "alert/alerts.h"
 
 #include <stdlib.h>
@@ -7,33 +6,6 @@
 
 #include "alert/parse.h"
 #include "alert/rules.h"
-
-static enum pw_status route(const struct pw_router *router, const struct pw_event *event,
-                            struct pw_route_sink *sink)
-{
-    const struct pw_alerts *alerts = (const struct pw_alerts *)router; /* its first member */
-    enum pw_status status = PW_OK;
-
-    for (size_t i = 0; i < alerts->rule_count && status == PW_OK; i++) {
-        const struct pw_rule *rule = &alerts->rules[i];
-
-        if (!pw_match_event(&rule->match, event))
-            continue;
-        for (size_t j = 0; j < rule->hook_count && status == PW_OK; j++)
-            status = sink->add(sink, rule->hooks[j], rule->name);
-    }
-    return status;
-}
-
-/* Whoever was told of a problem is told of its end. A rule that is gone or was changed since does
- * not alter what its hook was told, and no key of this version turns recoveries off: always yes. */
-static bool wants_recovery(const struct pw_router *router, const char *hook, const char *rule)
-{
-    (void)router;
-    (void)hook;
-    (void)rule;
-    return true;
-}
 
 const struct pw_hook_config *pw_alerts_hook(const struct pw_alerts *alerts, const char *name)
 {
@@ -77,8 +49,7 @@ static void warn_unused_hooks(const struct pw_yaml *yaml, const struct pw_alerts
 
 static enum pw_status parse_root(struct pw_yaml *yaml, struct pw_alerts *alerts)
 {
-    static const char *const keys[] = {"version", "hooks", "rules", NULL};
-    static const char *const later[] = {"mutes", NULL};
+    static const char *const keys[] = {"version", "hooks", "rules", "mutes", NULL};
     const yaml_node_t *root = pw_yaml_root(yaml);
     enum pw_status status;
 
@@ -88,11 +59,13 @@ static enum pw_status parse_root(struct pw_yaml *yaml, struct pw_alerts *alerts)
     }
     if (!pw_yaml_check_mapping(yaml, root, "alerts.yaml"))
         return PW_OK;
-    pw_yaml_check_keys(yaml, root, "alerts.yaml", keys, later);
+    pw_yaml_check_keys(yaml, root, "alerts.yaml", keys, NULL);
     check_version(yaml, root);
     status = pw_parse_hooks(yaml, pw_yaml_get(yaml, root, "hooks"), alerts);
     if (status == PW_OK)
         status = pw_parse_rules(yaml, pw_yaml_get(yaml, root, "rules"), alerts);
+    if (status == PW_OK)
+        status = pw_parse_mutes(yaml, pw_yaml_get(yaml, root, "mutes"), alerts);
     return status;
 }
 
@@ -107,7 +80,7 @@ enum pw_status pw_alerts_load(const char *path, struct pw_alerts **out,
     *out = NULL;
     if (alerts == NULL)
         goto out;
-    alerts->router = (struct pw_router){.route = route, .wants_recovery = wants_recovery};
+    pw_alerts_init_router(alerts);
     status = path != NULL ? pw_yaml_open(&yaml, path, problems) : PW_ENOTFOUND;
     if (status == PW_OK)
         status = parse_root(&yaml, alerts);
@@ -132,20 +105,19 @@ void pw_alerts_free(struct pw_alerts *alerts)
 {
     if (alerts == NULL)
         return;
-    for (size_t i = 0; i < alerts->hook_count; i++) {
-        struct pw_hook_config *hook = &alerts->hooks[i];
-
-        for (size_t j = 0; hook->command != NULL && hook->command[j] != NULL; j++)
-            free(hook->command[j]);
-        free(hook->command);
-        free(hook->name);
-    }
+    for (size_t i = 0; i < alerts->hook_count; i++)
+        pw_hook_config_free(&alerts->hooks[i]);
     for (size_t i = 0; i < alerts->rule_count; i++) {
         free(alerts->rules[i].name);
         free(alerts->rules[i].hooks);
         pw_match_free(&alerts->rules[i].match);
     }
+    for (size_t i = 0; i < alerts->mute_count; i++) {
+        free(alerts->mutes[i].name);
+        pw_match_free(&alerts->mutes[i].match);
+    }
     free(alerts->hooks);
+    free(alerts->mutes);
     free(alerts->rules);
     free(alerts);
 }

@@ -7,7 +7,11 @@
 #include "alert/dispatch_lanes.h"
 #include "base/log.h"
 
-enum { DELAY_MIN_MS = 1000, DELAY_MAX_MS = 30000 };
+enum {
+    DELAY_MIN_MS = 1000,
+    DELAY_MAX_MS = 30000,
+    START_AGAIN_MS = 1 /* a timer of 0 would go off in the same turn of the loop */
+};
 
 int64_t pw_dispatch_delay_ms(int64_t errors)
 {
@@ -28,6 +32,7 @@ void pw_dispatch_submit(struct pw_dispatch *dispatch, struct pw_store_job *job)
 
 static void lane_free(struct pw_lane *lane)
 {
+    pw_resend_free(lane);
     free(lane->name);
     free(lane);
 }
@@ -88,6 +93,8 @@ static void bind_lanes(struct pw_dispatch *dispatch)
         lane->hook = pw_alerts_hook(dispatch->current->alerts, lane->name);
         lane->due_ms = INT64_MIN;
         lane->look_again = true;
+        if (pw_resend_bind(lane) != PW_OK)
+            pw_log_err("hook %s: no memory to repeat what it was told", lane->name);
     }
 }
 
@@ -99,7 +106,8 @@ static void reap_lanes(struct pw_dispatch *dispatch)
     while (*at != NULL) {
         struct pw_lane *lane = *at;
 
-        if (lane->hook == NULL && !lane->claiming && lane->slots_used == 0) {
+        if (lane->hook == NULL && !lane->claiming && lane->slots_used == 0 &&
+            !pw_resend_is_busy(lane)) {
             *at = lane->next;
             lane_free(lane);
         } else {
@@ -130,7 +138,7 @@ static void recover_done(struct pw_store_job *job)
     if (dispatch->recover_status == PW_OK) {
         dispatch->recovered = true;
         if (!dispatch->closing)
-            pw_generation_look_for_orphans(dispatch->current);
+            pw_generation_take_over(dispatch->current, false);
     } else {
         if (++dispatch->recover_errors == 1)
             pw_log_err("cannot read the deliveries that are owed, trying again: %s",
@@ -159,7 +167,7 @@ static size_t slots_used(const struct pw_dispatch *dispatch)
     size_t used = 0;
 
     for (const struct pw_lane *lane = dispatch->lanes; lane != NULL; lane = lane->next)
-        used += lane->slots_used;
+        used += lane->slots_used + (pw_resend_is_busy(lane) ? 1 : 0);
     return used;
 }
 
@@ -169,7 +177,7 @@ static void record_waiting(struct pw_dispatch *dispatch)
     int64_t now_ms = pw_clock_monotonic_ms(dispatch->clock);
 
     for (struct pw_lane *lane = dispatch->lanes; lane != NULL; lane = lane->next) {
-        for (size_t i = 0; i < PW_DISPATCH_HOOK_RUNS; i++) {
+        for (size_t i = 0; i < PW_HOOK_MAX_CONCURRENCY; i++) {
             struct pw_slot *slot = &lane->slots[i];
 
             if (slot->state == PW_SLOT_WAITING &&
@@ -182,7 +190,8 @@ static void record_waiting(struct pw_dispatch *dispatch)
 static void stop_running(struct pw_dispatch *dispatch)
 {
     for (struct pw_lane *lane = dispatch->lanes; lane != NULL; lane = lane->next) {
-        for (size_t i = 0; i < PW_DISPATCH_HOOK_RUNS; i++) {
+        pw_resend_stop(lane);
+        for (size_t i = 0; i < PW_HOOK_MAX_CONCURRENCY; i++) {
             struct pw_slot *slot = &lane->slots[i];
 
             if (slot->state != PW_SLOT_RUNNING || slot->stopped)
@@ -213,17 +222,26 @@ static int64_t next_wake_ms(const struct pw_dispatch *dispatch)
         if (dispatch->recovered && lane->hook != NULL && !lane->claiming &&
             lane->due_ms > pw_clock_monotonic_ms(dispatch->clock))
             earlier(&at_ms, lane->due_ms);
-        for (size_t i = 0; i < PW_DISPATCH_HOOK_RUNS; i++) {
+        for (size_t i = 0; i < PW_HOOK_MAX_CONCURRENCY; i++) {
             if (lane->slots[i].state == PW_SLOT_WAITING)
                 earlier(&at_ms, lane->slots[i].record_again_ms);
+            else if (lane->slots[i].state == PW_SLOT_READY)
+                earlier(&at_ms, pw_clock_monotonic_ms(dispatch->clock) + START_AGAIN_MS);
         }
+        /* One that is due and waits is begun when what it waits for is over. */
+        if (dispatch->recovered && !dispatch->closing &&
+            pw_resend_due_ms(lane) > pw_clock_monotonic_ms(dispatch->clock))
+            earlier(&at_ms, pw_resend_due_ms(lane));
     }
     return at_ms;
 }
 
 static void on_timer(uv_timer_t *timer)
 {
-    pw_dispatch_settle(timer->data);
+    struct pw_dispatch *dispatch = timer->data;
+
+    pw_dispatch_start_one(dispatch);
+    pw_dispatch_settle(dispatch);
 }
 
 static void set_timer(struct pw_dispatch *dispatch)
@@ -368,7 +386,7 @@ enum pw_status pw_dispatch_use(struct pw_dispatch *dispatch, const struct pw_ale
     bind_lanes(dispatch);
     pw_generation_retire(old, released, context);
     if (dispatch->recovered)
-        pw_generation_look_for_orphans(dispatch->current);
+        pw_generation_take_over(dispatch->current, true);
     pw_dispatch_settle(dispatch);
     return PW_OK;
 }
@@ -377,6 +395,12 @@ void pw_dispatch_when_idle(struct pw_dispatch *dispatch, void (*idle)(void *cont
 {
     dispatch->idle = idle;
     dispatch->idle_context = context;
+    dispatch->groups_are_due = true;
+    for (struct pw_lane *lane = dispatch->lanes; lane != NULL; lane = lane->next) {
+        if (lane->claim_errors == 0)
+            lane->due_ms = INT64_MIN;
+        lane->look_again = true;
+    }
     if (!dispatch->closing)
         (void)uv_timer_start(&dispatch->timer, on_timer, 0, 0);
 }

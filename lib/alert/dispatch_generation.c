@@ -52,12 +52,18 @@ static void barrier_done(struct pw_store_job *job)
     pw_dispatch_settle(dispatch);
 }
 
-/* Run on the store thread. */
+/* Run on the store thread. Once even where the alerts have no hooks any more: what is muted or to
+ * be reminded of is theirs. */
 static void orphans_run(struct pw_store_job *job, struct pw_db *db)
 {
     struct pw_generation *generation =
         (struct pw_generation *)(void *)((char *)job - offsetof(struct pw_generation, orphans_job));
 
+    generation->follow_status =
+        pw_outbox_follow(db, &generation->alerts->router,
+                         pw_clock_wall_ms(generation->dispatch->clock), &generation->follow_error);
+    if (generation->follow_status == PW_OK && generation->is_reload)
+        generation->follow_status = pw_outbox_turn_on(db, &generation->follow_error);
     generation->orphans_status = pw_outbox_orphans(
         db, generation->hook_names, generation->alerts->hook_count, &generation->orphans,
         generation->orphans_text, sizeof generation->orphans_text, &generation->orphans_error);
@@ -70,6 +76,9 @@ static void orphans_done(struct pw_store_job *job)
     struct pw_dispatch *dispatch = generation->dispatch;
 
     dispatch->jobs--;
+    if (generation->follow_status != PW_OK)
+        pw_log_warning("what waits for mutes and reminders does not follow the new rules yet: %s",
+                       generation->follow_error.message);
     if (generation->orphans_status != PW_OK) {
         pw_log_warning("cannot look for deliveries to hooks that are not configured: %s",
                        generation->orphans_error.message);
@@ -80,11 +89,12 @@ static void orphans_done(struct pw_store_job *job)
                        generation->orphans, generation->orphans_text);
     }
     pw_generation_release(generation);
-    pw_dispatch_settle(dispatch);
+    pw_dispatch_poke(dispatch);
 }
 
-void pw_generation_look_for_orphans(struct pw_generation *generation)
+void pw_generation_take_over(struct pw_generation *generation, bool is_reload)
 {
+    generation->is_reload = is_reload;
     pw_generation_use(generation);
     generation->orphans_job = (struct pw_store_job){.run = orphans_run, .done = orphans_done};
     pw_dispatch_submit(generation->dispatch, &generation->orphans_job);

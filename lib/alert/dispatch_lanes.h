@@ -16,15 +16,15 @@
 #include "store/thread.h"
 
 enum {
-    /* At once, per hook and in all. Each hook keeps one place for itself whatever the others do, so
-     * with more hooks than PW_DISPATCH_MAX_RUNS there can be as many runs as hooks. */
-    PW_DISPATCH_HOOK_RUNS = 4,
+    /* At once, in all. Each hook keeps one place for itself whatever the others do, so with more
+     * hooks than that there can be as many runs as hooks. */
     PW_DISPATCH_MAX_RUNS = 16,
     PW_DISPATCH_WHY_BYTES = 640
 };
 #define PW_DISPATCH_NEVER INT64_MAX
 
 struct pw_lane;
+struct pw_resend;
 
 /* One loaded alerts.yaml: the current one, or an old one that something in flight still needs. */
 struct pw_generation {
@@ -36,6 +36,9 @@ struct pw_generation {
     struct pw_store_job barrier; /* once retired: ends after all jobs that were queued before */
     struct pw_store_job orphans_job;
     const char *hook_names[PW_ALERTS_MAX_HOOKS];
+    bool is_reload;
+    enum pw_status follow_status;
+    struct pw_error follow_error;
     enum pw_status orphans_status;
     struct pw_error orphans_error;
     int64_t orphans;
@@ -44,25 +47,23 @@ struct pw_generation {
 
 enum pw_slot_state {
     PW_SLOT_FREE,
+    PW_SLOT_READY, /* claimed; to be started in a turn of the loop of its own */
     PW_SLOT_RUNNING,
     PW_SLOT_RECORDING, /* the outcome is with the store thread */
     PW_SLOT_WAITING    /* the outcome could not be stored; again at record_again_ms */
 };
 
-enum pw_slot_result { PW_RESULT_DELIVERED, PW_RESULT_RETRY, PW_RESULT_DEAD };
-
-/* A place for one delivery, from its start until its outcome is stored. */
+/* A place for one attempt, from its start until its outcome is stored. */
 struct pw_slot {
     struct pw_lane *lane;
     enum pw_slot_state state;
     struct pw_generation *generation;
     const struct pw_hook_config *hook; /* of generation */
-    struct pw_delivery *delivery;
+    struct pw_delivery *list;          /* what goes together */
     struct pw_hook_run *run;
     bool stopped; /* we ended it: there is no outcome to record */
-    enum pw_slot_result result;
-    int64_t result_at_ms;       /* wall clock */
-    int64_t next_attempt_at_ms; /* PW_RESULT_RETRY */
+    struct pw_outcome outcome;
+    bool is_gone; /* the receiver turned the hook off */
     char why[PW_DISPATCH_WHY_BYTES];
     int64_t record_tries;
     int64_t record_again_ms; /* monotonic */
@@ -79,18 +80,18 @@ struct pw_lane {
     int64_t due_ms;                    /* when to claim, monotonic; PW_DISPATCH_NEVER */
     bool claiming;
     bool look_again; /* something changed while the claim was under way */
-    struct pw_slot slots[PW_DISPATCH_HOOK_RUNS];
+    struct pw_slot slots[PW_HOOK_MAX_CONCURRENCY];
     size_t slots_used;
     int64_t claim_errors;                                        /* in a row */
     char claim_complaint[sizeof((struct pw_error *)0)->message]; /* what was logged last */
     struct pw_store_job claim_job;
     struct pw_generation *claim_generation;
-    size_t claim_max; /* places that the claim under way keeps */
-    int64_t claim_now_ms;
+    struct pw_claim claim; /* its max_attempts are the places that it keeps */
     enum pw_status claim_status;
     struct pw_error claim_error;
-    struct pw_delivery *claimed;
-    int64_t claim_next_due_ms; /* wall clock */
+    bool is_off;              /* as the last claim found */
+    int64_t rate_paid_us;     /* up to when attempts have used the rate, monotonic */
+    struct pw_resend *resend; /* NULL: what the hook was told need not be repeated */
 };
 
 struct pw_dispatch {
@@ -108,6 +109,7 @@ struct pw_dispatch {
     struct pw_store_job recover_job;
     enum pw_status recover_status;
     struct pw_error recover_error;
+    bool groups_are_due; /* --once */
     void (*idle)(void *context);
     void *idle_context;
     bool closing, timer_closed;
@@ -125,8 +127,9 @@ void pw_generation_release(struct pw_generation *generation);
 /* Gives up the use that being the current one is, behind the jobs that are queued now. */
 void pw_generation_retire(struct pw_generation *generation, void (*released)(void *context),
                           void *context);
-/* Logs what is owed to hooks that it does not have. */
-void pw_generation_look_for_orphans(struct pw_generation *generation);
+/* Lets the table follow its rules, and where they come by a reload tries hooks again that are off;
+ * logs what is owed to hooks that it does not have. */
+void pw_generation_take_over(struct pw_generation *generation, bool is_reload);
 
 /* dispatch.c */
 void pw_dispatch_submit(struct pw_dispatch *dispatch, struct pw_store_job *job);
@@ -138,6 +141,23 @@ int64_t pw_dispatch_delay_ms(int64_t errors);
 /* dispatch_claim.c */
 /* Claims for every lane that is due and has a place. */
 void pw_dispatch_pump(struct pw_dispatch *dispatch);
+/* Starts one attempt that is ready: starting a process takes a large daemon some milliseconds, and
+ * a turn of the loop must not take several times that. */
+void pw_dispatch_start_one(struct pw_dispatch *dispatch);
+
+/* The hook's rate allows so many attempts now; *at_ms is when it allows the next, monotonic. */
+size_t pw_lane_rate_left(const struct pw_lane *lane, int64_t now_ms, int64_t *at_ms);
+
+/* dispatch_resend.c */
+/* Follows the lane's present hook; PW_ENOMEM. */
+PW_MUST_CHECK enum pw_status pw_resend_bind(struct pw_lane *lane);
+/* Begins what is due. */
+void pw_resend_pump(struct pw_lane *lane, int64_t now_ms);
+/* When it is due next, monotonic; PW_DISPATCH_NEVER while it works. */
+int64_t pw_resend_due_ms(const struct pw_lane *lane);
+bool pw_resend_is_busy(const struct pw_lane *lane);
+void pw_resend_stop(struct pw_lane *lane);
+void pw_resend_free(struct pw_lane *lane); /* not while it is busy */
 
 /* dispatch_record.c */
 /* The attempt is over, or could not be started: decides what is recorded, and begins to. */

@@ -45,17 +45,29 @@ struct pw_hook_kind {
     enum pw_status (*start)(const struct pw_hook_tools *tools, const struct pw_hook_config *hook,
                             const struct pw_delivery *list, pw_hook_done done, void *context,
                             struct pw_hook_run **out, struct pw_error *err);
+    /* How often the deliveries that stand (see store/outbox.h) are sent again, for receivers that
+     * forget; NULL: never. */
+    int64_t (*resend_ms)(const struct pw_hook_config *hook);
     /* Ends it early (shutdown): asks it to stop now; done follows. */
     void (*stop)(struct pw_hook_run *run);
 };
 
-extern const struct pw_hook_kind pw_hook_exec;
+extern const struct pw_hook_kind pw_hook_exec, pw_hook_webhook, pw_hook_alertmanager, pw_hook_email,
+    pw_hook_journal;
 
 static inline const struct pw_hook_kind *pw_hook_kind_of(const struct pw_hook_config *hook)
 {
     switch (hook->type) {
     case PW_HOOK_EXEC:
         break;
+    case PW_HOOK_WEBHOOK:
+        return &pw_hook_webhook;
+    case PW_HOOK_ALERTMANAGER:
+        return &pw_hook_alertmanager;
+    case PW_HOOK_EMAIL:
+        return &pw_hook_email;
+    case PW_HOOK_JOURNAL:
+        return &pw_hook_journal;
     }
     return &pw_hook_exec;
 }

@@ -65,10 +65,10 @@ char **pw_hook_env_new(const struct pw_delivery *list)
         {"PATCHWATCH_HOOK", pw_str_of(delivery->hook)},
         {"PATCHWATCH_RULE", pw_str_of(delivery->rule)},
         {"PATCHWATCH_ATTEMPT", pw_str_of(attempt)},
-        {"PATCHWATCH_REMINDER", pw_str_of(reminder)},
         {"PATCHWATCH_COUNT", pw_str_of(events)},
+        {"PATCHWATCH_REMINDER", pw_str_of(reminder)}, /* the last: only in reminders */
     };
-    const size_t count = sizeof variables / sizeof variables[0];
+    const size_t count = sizeof variables / sizeof variables[0] - (delivery->reminder > 0 ? 0 : 1);
 
     env = calloc(count + 1, sizeof *env);
     for (size_t i = 0; env != NULL && i < count; i++) {

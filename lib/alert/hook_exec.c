@@ -1,14 +1,18 @@
 /* The exec hook: one process for one attempt. Its own session, so that TERM and KILL reach all of
  * what it started; standard input a sealed in-memory file, standard output and error one pipe of
  * which we keep the end. A run is freed when its last handle is closed; only then is `done` called.
- */
+ *
+ * Not uv_spawn, which forks: copying the page tables of a large daemon, and the faults on every
+ * page afterwards, hold the loop up for some 20 ms. posix_spawn(3) borrows our memory until the
+ * exec. A pidfd says when the process has ended. */
 #include <errno.h>
-#include <inttypes.h>
-#include <linux/close_range.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "alert/hook.h"
@@ -18,14 +22,13 @@
 #include "base/text.h"
 
 enum {
-    TAIL_BYTES = 16384,  /* of the output, kept */
-    READ_BYTES = 16384,  /* at a time */
-    QUOTE_BYTES = 400,   /* of the output, in `why` */
-    WHY_BYTES = 640,     /* cause and quotation */
-    DRAIN_MS = 1000,     /* for output after the end: a grandchild may hold the pipe for ever */
-    GRACE_MS = 2000,     /* between TERM and KILL */
-    GRACE_STEP_MS = 100, /* how often we look whether the group is gone */
-    STDIO_COUNT = 3
+    TAIL_BYTES = 16384, /* of the output, kept */
+    READ_BYTES = 16384, /* at a time */
+    QUOTE_BYTES = 400,  /* of the output, in `why` */
+    WHY_BYTES = 640,    /* cause and quotation */
+    DRAIN_MS = 1000,    /* for output after the end: a grandchild may hold the pipe for ever */
+    GRACE_MS = 2000,    /* between TERM and KILL */
+    GRACE_STEP_MS = 100 /* how often we look whether the group is gone */
 };
 
 enum run_state {
@@ -40,7 +43,9 @@ struct pw_hook_run {
     const struct pw_hook_config *hook;
     pw_hook_done done;
     void *context;
-    uv_process_t process;
+    pid_t pid;
+    int pidfd;        /* closed behind `ending` */
+    uv_poll_t ending; /* of the process */
     uv_pipe_t output;
     uv_timer_t timer;
     int open_handles;
@@ -49,8 +54,7 @@ struct pw_hook_run {
     bool timed_out;
     bool stopped;
     bool output_ended;
-    int64_t exit_code;
-    int term_signal;
+    int exit_code, term_signal;
     int64_t grace_left_ms;
     char read_buffer[READ_BYTES];
     char tail[TAIL_BYTES];
@@ -65,7 +69,7 @@ static const char *state_name(enum run_state state)
 
 static void set_state(struct pw_hook_run *run, enum run_state state)
 {
-    pw_log_debug("hook %s: process %d: %s -> %s", run->hook->name, (int)run->process.pid,
+    pw_log_debug("hook %s: process %d: %s -> %s", run->hook->name, (int)run->pid,
                  state_name(run->state), state_name(state));
     run->state = state;
 }
@@ -105,7 +109,7 @@ static enum pw_hook_outcome conclude(const struct pw_hook_run *run, char why[WHY
     quote_output(run, quoted);
     if (delivered) {
         if (quoted[0] != '\0')
-            pw_log_debug("hook %s: output: %s", run->hook->name, quoted);
+            pw_log_info("hook %s: output: %s", run->hook->name, quoted);
         return PW_HOOK_DELIVERED;
     }
     if (run->timed_out)
@@ -117,7 +121,7 @@ static enum pw_hook_outcome conclude(const struct pw_hook_run *run, char why[WHY
         (void)snprintf(cause, sizeof cause, "killed by signal %d (%s)", run->term_signal,
                        strsignal(run->term_signal));
     else
-        (void)snprintf(cause, sizeof cause, "exit code %" PRId64, run->exit_code);
+        (void)snprintf(cause, sizeof cause, "exit code %d", run->exit_code);
     (void)snprintf(why, WHY_BYTES, "%s%s%s", cause, quoted[0] != '\0' ? ": " : "", quoted);
     return PW_HOOK_RETRY;
 }
@@ -132,10 +136,7 @@ static void on_closed(uv_handle_t *handle)
 
     if (--run->open_handles > 0)
         return;
-    if (done == NULL) { /* it never started; start has said so */
-        free(run);
-        return;
-    }
+    (void)close(run->pidfd);
     result.outcome = conclude(run, why);
     result.why = why;
     free(run);
@@ -148,7 +149,7 @@ static void close_run(struct pw_hook_run *run)
         return;
     set_state(run, RUN_CLOSING);
     run->open_handles = 3;
-    uv_close((uv_handle_t *)&run->process, on_closed);
+    uv_close((uv_handle_t *)&run->ending, on_closed);
     uv_close((uv_handle_t *)&run->output, on_closed);
     uv_close((uv_handle_t *)&run->timer, on_closed);
 }
@@ -212,13 +213,13 @@ static void drain(struct pw_hook_run *run)
  * zombies that no init collects. The group's number cannot be another's while a member lives. */
 static bool group_is_gone(const struct pw_hook_run *run)
 {
-    return run->exited && (run->output_ended || kill(-run->process.pid, 0) != 0);
+    return run->exited && (run->output_ended || kill(-run->pid, 0) != 0);
 }
 
 static void kill_group(struct pw_hook_run *run)
 {
     (void)uv_timer_stop(&run->timer);
-    (void)kill(-run->process.pid, SIGKILL);
+    (void)kill(-run->pid, SIGKILL);
     set_state(run, RUN_KILLED);
     if (run->exited)
         drain(run);
@@ -239,7 +240,7 @@ static void end_group(struct pw_hook_run *run)
         return;
     set_state(run, RUN_ENDING);
     run->grace_left_ms = GRACE_MS;
-    (void)kill(-run->process.pid, SIGTERM);
+    (void)kill(-run->pid, SIGTERM);
     (void)uv_timer_start(&run->timer, on_grace, GRACE_STEP_MS, GRACE_STEP_MS);
 }
 
@@ -251,14 +252,21 @@ static void on_timeout(uv_timer_t *timer)
     end_group(run);
 }
 
-static void on_process_exit(uv_process_t *process, int64_t exit_code, int term_signal)
+static void on_ended(uv_poll_t *ending, int status, int events)
 {
-    struct pw_hook_run *run = process->data;
+    struct pw_hook_run *run = ending->data;
+    int how = 0;
+    pid_t pid = waitpid(run->pid, &how, WNOHANG);
 
+    (void)status;
+    (void)events;
+    if (pid == 0)
+        return;
+    (void)uv_poll_stop(ending);
     pw_failpoint("hook_end");
     run->exited = true;
-    run->exit_code = exit_code;
-    run->term_signal = term_signal;
+    run->exit_code = pid < 0 ? -1 : WIFEXITED(how) ? WEXITSTATUS(how) : 0;
+    run->term_signal = WIFSIGNALED(how) ? WTERMSIG(how) : 0;
     if (run->state == RUN_RUNNING || run->state == RUN_KILLED)
         drain(run);
     else if (run->state == RUN_ENDING && group_is_gone(run))
@@ -266,31 +274,63 @@ static void on_process_exit(uv_process_t *process, int64_t exit_code, int term_s
     /* Else what it started has the rest of the grace, see on_grace. */
 }
 
-/* Starts the process with descriptors 0, 1 and 2 and no other: libraries open some that would
- * otherwise be inherited, and a socket that lives on in a hook keeps a connection open. */
-static int spawn(uv_loop_t *loop, struct pw_hook_run *run, char **env, int stdin_fd, int output_fd)
+/* Its own session, no signal blocked or ignored, / as its folder, and descriptors 0, 1 and 2 and no
+ * other: libraries open some that would otherwise be inherited, and a socket that lives on in a
+ * hook keeps a connection open. Returns 0 or what errno(3) would be. */
+static int spawn(struct pw_hook_run *run, char **env, int stdin_fd, int output_fd)
 {
-    uv_stdio_container_t stdio[STDIO_COUNT] = {
-        {.flags = UV_INHERIT_FD, .data = {.fd = stdin_fd}},
-        {.flags = UV_INHERIT_FD, .data = {.fd = output_fd}},
-        {.flags = UV_INHERIT_FD, .data = {.fd = output_fd}},
-    };
-    uv_process_options_t options = {
-        .exit_cb = on_process_exit,
-        .file = run->hook->command[0],
-        .args = run->hook->command,
-        .env = env,
-        .cwd = "/",
-        .flags = UV_PROCESS_DETACHED,
-        .stdio_count = STDIO_COUNT,
-        .stdio = stdio,
-    };
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t how;
+    sigset_t all, none;
+    int rc = posix_spawn_file_actions_init(&files);
 
-    /* It can only fail where the kernel is older than 5.11; what we open ourselves closes anyway.
-     */
-    if (close_range(STDIO_COUNT, ~0U, CLOSE_RANGE_CLOEXEC) != 0)
-        pw_log_debug("close_range: %s", strerror(errno));
-    return uv_spawn(loop, &run->process, &options);
+    if (rc != 0)
+        return rc;
+    rc = posix_spawnattr_init(&how);
+    if (rc != 0) {
+        (void)posix_spawn_file_actions_destroy(&files);
+        return rc;
+    }
+    (void)sigfillset(&all);
+    (void)sigemptyset(&none);
+    (void)posix_spawnattr_setsigdefault(&how, &all); /* these four cannot fail */
+    (void)posix_spawnattr_setsigmask(&how, &none);
+    (void)posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF |
+                                             POSIX_SPAWN_SETSIGMASK);
+    rc = posix_spawn_file_actions_adddup2(&files, stdin_fd, STDIN_FILENO);
+    if (rc == 0)
+        rc = posix_spawn_file_actions_adddup2(&files, output_fd, STDOUT_FILENO);
+    if (rc == 0)
+        rc = posix_spawn_file_actions_adddup2(&files, output_fd, STDERR_FILENO);
+    if (rc == 0)
+        rc = posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
+    if (rc == 0)
+        rc = posix_spawn_file_actions_addchdir_np(&files, "/");
+    if (rc == 0)
+        rc = posix_spawn(&run->pid, run->hook->command[0], &files, &how, run->hook->command, env);
+    (void)posix_spawnattr_destroy(&how);
+    (void)posix_spawn_file_actions_destroy(&files);
+    return rc;
+}
+
+/* Starts watching for the end of the process that was just started. Where that cannot be, the
+ * process ends here. Returns as spawn. */
+static int watch(uv_loop_t *loop, struct pw_hook_run *run)
+{
+    int rc;
+
+    run->pidfd = (int)syscall(SYS_pidfd_open, run->pid, 0); /* Linux 5.3; closed on exec */
+    rc = run->pidfd < 0 ? errno : -uv_poll_init(loop, &run->ending, run->pidfd);
+    if (rc == 0) {
+        run->ending.data = run;
+        (void)uv_poll_start(&run->ending, UV_READABLE, on_ended); /* cannot fail on a fresh one */
+        return 0;
+    }
+    (void)kill(-run->pid, SIGKILL);
+    (void)waitpid(run->pid, NULL, 0);
+    if (run->pidfd >= 0)
+        (void)close(run->pidfd);
+    return rc;
 }
 
 static enum pw_status exec_start(const struct pw_hook_tools *tools,
@@ -321,17 +361,17 @@ static enum pw_status exec_start(const struct pw_hook_tools *tools,
         status = pw_fail(err, PW_EIO, "no pipe for the hook's output: %s", uv_strerror(rc));
         goto out;
     }
-    (void)uv_timer_init(loop, &run->timer);    /* cannot fail */
-    (void)uv_pipe_init(loop, &run->output, 0); /* nor can this */
-    run->timer.data = run->output.data = run->process.data = run;
-    rc = spawn(loop, run, env, stdin_fd, pipe_fds[1]);
+    rc = spawn(run, env, stdin_fd, pipe_fds[1]);
+    if (rc == 0)
+        rc = watch(loop, run);
     if (rc != 0) {
         status =
-            pw_fail(err, PW_EIO, "%s cannot be started: %s", hook->command[0], uv_strerror(rc));
-        close_run(run);
-        run = NULL; /* on_closed frees it */
+            pw_fail(err, PW_EIO, "%s cannot be started: %s", hook->command[0], uv_strerror(-rc));
         goto out;
     }
+    (void)uv_timer_init(loop, &run->timer);    /* cannot fail */
+    (void)uv_pipe_init(loop, &run->output, 0); /* nor can this */
+    run->timer.data = run->output.data = run;
     pw_failpoint("hook_start");
     run->done = done;
     run->context = context;

@@ -17,8 +17,7 @@ static bool field_matches(enum pw_match_field field, const struct pw_match_texts
     return false;
 }
 
-/* The event's value of a field; null where the event has none. */
-static struct pw_str field_value(enum pw_match_field field, const struct pw_event *event)
+struct pw_str pw_match_value(enum pw_match_field field, const struct pw_event *event)
 {
     static const struct pw_report none;
     const struct pw_report *report = event->report != NULL ? event->report : &none;
@@ -40,6 +39,8 @@ static struct pw_str field_value(enum pw_match_field field, const struct pw_even
         return report->enterprise_project_id;
     case PW_MATCH_BASELINE:
         return report->baseline_id;
+    case PW_MATCH_NODE:
+        return event->node_key;
     case PW_MATCH_FIELD_COUNT:
         break;
     }
@@ -60,7 +61,7 @@ static bool severity_matches(enum pw_severity severity, const struct pw_report *
 
 bool pw_match_event(const struct pw_match *match, const struct pw_event *event)
 {
-    if ((match->types & (UINT32_C(1) << event->type)) == 0)
+    if (match->has_types && (match->types & (UINT32_C(1) << event->type)) == 0)
         return false;
     if (match->causes != 0 && (match->causes & (UINT32_C(1) << event->cause)) == 0)
         return false;
@@ -70,7 +71,7 @@ bool pw_match_event(const struct pw_match *match, const struct pw_event *event)
         enum pw_match_field field = (enum pw_match_field)i;
         const struct pw_match_texts *wanted = &match->fields[i];
 
-        if (wanted->count == 0 || field_matches(field, wanted, field_value(field, event)))
+        if (wanted->count == 0 || field_matches(field, wanted, pw_match_value(field, event)))
             continue;
         if (field != PW_MATCH_BASELINE || event->report == NULL ||
             !field_matches(field, wanted, event->report->baseline_name))

@@ -7,19 +7,9 @@
 #include "base/nearest.h"
 #include "base/text.h"
 
-/* Order of enum pw_match_field. */
-static const char *const field_keys[] = {
+const char *const pw_match_field_names[PW_MATCH_FIELD_COUNT + 1] = {
     "source",   "scene", "region", "group", "name", "operating_system", "enterprise_project_id",
-    "baseline", NULL};
-_Static_assert(sizeof field_keys / sizeof field_keys[0] == PW_MATCH_FIELD_COUNT + 1,
-               "one key a field");
-
-/* Part of the product's contract, raised by no code that exists. */
-static const char *const types_not_raised[] = {"node.flapping", "node.settled", "fleet.shift",
-                                               NULL};
-
-#define DEFAULT_TYPES                                                                              \
-    ((UINT32_C(1) << PW_EVENT_NODE_NON_COMPLIANT) | (UINT32_C(1) << PW_EVENT_NODE_COMPLIANT))
+    "baseline", "node",  NULL};
 
 enum { WORD_COUNT_MAX = 32 };
 
@@ -99,7 +89,6 @@ static void parse_words(struct pw_yaml *yaml, yaml_node_t *node, const struct wo
 
 static void parse_types(struct pw_yaml *yaml, yaml_node_t *node, uint32_t *types)
 {
-    static const char prefix[] = "io.patchwatch.";
     struct word_list list = {.what = "type"};
 
     for (int t = 0; t < PW_EVENT_TYPE_COUNT; t++)
@@ -111,21 +100,11 @@ static void parse_types(struct pw_yaml *yaml, yaml_node_t *node, uint32_t *types
         const yaml_node_t *item = pw_yaml_item(yaml, node, i);
         const char *word = value_text(yaml, item, list.what);
         enum pw_event_type type;
-        size_t w = 0;
 
         if (word == NULL)
             continue;
-        if (pw_event_type_parse(pw_str_of(word), &type)) {
+        if (pw_event_type_parse(pw_str_of(word), &type))
             *types |= UINT32_C(1) << type;
-            continue;
-        }
-        if (strncmp(word, prefix, sizeof prefix - 1) == 0)
-            word += sizeof prefix - 1;
-        while (types_not_raised[w] != NULL && strcmp(types_not_raised[w], word) != 0)
-            w++;
-        if (types_not_raised[w] != NULL)
-            pw_problem_error(yaml->problems, yaml->path, pw_yaml_line(item),
-                             "type %s is not raised by this version", word);
         else
             note_unknown_word(yaml, item, &list, word);
     }
@@ -186,15 +165,17 @@ enum pw_status pw_parse_match(struct pw_yaml *yaml, yaml_node_t *node, struct pw
     enum pw_status status = PW_OK;
     yaml_node_t *value;
 
-    *match = (struct pw_match){.types = DEFAULT_TYPES};
+    *match = (struct pw_match){0};
     if (node == NULL || pw_yaml_is_null(node) || !pw_yaml_check_mapping(yaml, node, "match"))
         return PW_OK;
     for (size_t i = 0; i <= PW_MATCH_FIELD_COUNT; i++)
-        keys[3 + i] = field_keys[i];
+        keys[3 + i] = pw_match_field_names[i];
     pw_yaml_check_keys(yaml, node, "match", keys, NULL);
     value = pw_yaml_get(yaml, node, "type");
-    if (value != NULL)
+    if (value != NULL) {
         parse_types(yaml, value, &match->types);
+        match->has_types = true;
+    }
     value = pw_yaml_get(yaml, node, "cause");
     if (value != NULL)
         parse_causes(yaml, value, &match->causes);
@@ -202,9 +183,29 @@ enum pw_status pw_parse_match(struct pw_yaml *yaml, yaml_node_t *node, struct pw
     if (value != NULL)
         parse_severity(yaml, value, match);
     for (size_t i = 0; i < PW_MATCH_FIELD_COUNT && status == PW_OK; i++) {
-        value = pw_yaml_get(yaml, node, field_keys[i]);
+        value = pw_yaml_get(yaml, node, pw_match_field_names[i]);
         if (value != NULL)
-            status = parse_texts(yaml, value, field_keys[i], &match->fields[i]);
+            status = parse_texts(yaml, value, pw_match_field_names[i], &match->fields[i]);
     }
+    return status;
+}
+
+enum pw_status pw_match_parse_json(struct pw_str json, struct pw_match *match,
+                                   struct pw_problems *problems)
+{
+    size_t errors_before = problems->errors;
+    struct pw_yaml yaml;
+    enum pw_status status = pw_yaml_open_text(&yaml, "match", json, problems);
+
+    *match = (struct pw_match){0};
+    if (status == PW_OK && pw_yaml_root(&yaml) == NULL)
+        pw_problem_error(problems, "match", 0, "is empty");
+    else if (status == PW_OK)
+        status = pw_parse_match(&yaml, pw_yaml_root(&yaml), match);
+    pw_yaml_close(&yaml);
+    if (status == PW_OK && problems->errors > errors_before)
+        status = PW_EINVAL;
+    if (status != PW_OK)
+        pw_match_free(match);
     return status;
 }

@@ -216,6 +216,15 @@ static enum pw_status load_document(struct pw_yaml *yaml, const char *text, size
     return status;
 }
 
+static enum pw_status load_text(struct pw_yaml *yaml, const char *text, size_t len)
+{
+    enum pw_status status = check_bytes(yaml, text, len);
+
+    if (status == PW_OK)
+        status = check_events(yaml, text, len);
+    return status == PW_OK ? load_document(yaml, text, len) : status;
+}
+
 enum pw_status pw_yaml_open(struct pw_yaml *yaml, const char *path, struct pw_problems *problems)
 {
     enum pw_status status;
@@ -225,13 +234,18 @@ enum pw_status pw_yaml_open(struct pw_yaml *yaml, const char *path, struct pw_pr
     *yaml = (struct pw_yaml){.path = path, .problems = problems};
     status = read_text(yaml, &text, &len);
     if (status == PW_OK)
-        status = check_bytes(yaml, text, len);
-    if (status == PW_OK)
-        status = check_events(yaml, text, len);
-    if (status == PW_OK)
-        status = load_document(yaml, text, len);
+        status = load_text(yaml, text, len);
     free(text);
     return status;
+}
+
+enum pw_status pw_yaml_open_text(struct pw_yaml *yaml, const char *what, struct pw_str text,
+                                 struct pw_problems *problems)
+{
+    *yaml = (struct pw_yaml){.path = what, .problems = problems};
+    if (text.len > MAX_FILE_BYTES)
+        return refuse(yaml, "larger than 1 MiB");
+    return load_text(yaml, text.data != NULL ? text.data : "", text.len);
 }
 
 void pw_yaml_close(struct pw_yaml *yaml)

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/problems.h"
+#include "base/text.h"
 
 struct pw_yaml {
     const char *path;             /* borrowed */
@@ -23,6 +24,10 @@ struct pw_yaml {
  * path and problems must outlive it. */
 PW_MUST_CHECK enum pw_status pw_yaml_open(struct pw_yaml *yaml, const char *path,
                                           struct pw_problems *problems);
+/* The same for a text in memory (JSON of plain texts and lists is YAML, too), which problems call
+ * `what`. */
+PW_MUST_CHECK enum pw_status pw_yaml_open_text(struct pw_yaml *yaml, const char *what,
+                                               struct pw_str text, struct pw_problems *problems);
 void pw_yaml_close(struct pw_yaml *yaml);
 
 /* The root node; NULL where the file holds no document. Nodes live as long as yaml. */

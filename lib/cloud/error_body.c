@@ -10,7 +10,7 @@
 #include "base/json_reader.h"
 
 /* How deep an error may be nested. Real ones are one or two levels down. */
-enum { MAX_DEPTH = 5, MAX_MEMBERS = 2000, EXCERPT_BYTES = 200 };
+enum { MAX_DEPTH = 5, MAX_MEMBERS = 2000, EXCERPT_BYTES = 200, LOOK_BYTES = 64 * 1024 };
 
 /* What an object or the whole body was found to hold, best first. */
 enum what { CODE, MESSAGE, REQUEST_ID, LOOSE_MESSAGE, WHAT_COUNT };
@@ -140,9 +140,12 @@ static struct pw_str printable(char *out, size_t size_bytes, struct pw_str text)
     return pw_str_of(pw_text_printable(out, size_bytes, text));
 }
 
-/* The beginning of a body in which no error was found, without the blanks around it. */
+/* The beginning of a body in which no error was found, without the blanks around it. Not all of
+ * megabytes of blanks are looked at. */
 static struct pw_str excerpt_of(const char *body, size_t len)
 {
+    if (len > LOOK_BYTES)
+        len = LOOK_BYTES;
     while (len > 0 && isspace((unsigned char)body[0])) {
         body++;
         len--;

@@ -1,4 +1,4 @@
-/* Building the query. */
+/* Building the queries. */
 #include "coc/query.h"
 
 #include <inttypes.h>
@@ -58,5 +58,17 @@ enum pw_status pw_query_url(const struct pw_source_config *source, int64_t offse
         (void)pw_buffer_append_text(out, "sort_dir=desc&sort_key=report_time&");
     if (out->failed == PW_OK)
         out->data[--out->len] = '\0'; /* the last & */
+    return out->failed;
+}
+
+enum pw_status pw_query_patches_url(const struct pw_source_config *source, const char *report_id,
+                                    const char *patch_status, int64_t offset, struct pw_buffer *out)
+{
+    pw_buffer_clear(out);
+    (void)pw_buffer_printf(out, "%s" PATH "/", source->endpoint);
+    append_encoded(out, report_id);
+    (void)pw_buffer_printf(
+        out, "?limit=%" PRId64 "&offset=%" PRId64 "&patch_status=", source->page_size, offset);
+    append_encoded(out, patch_status);
     return out->failed;
 }

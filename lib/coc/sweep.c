@@ -36,6 +36,7 @@ static void unlink_call(struct page_call *call)
     if (call->next != NULL)
         call->next->previous = call->previous;
     sweep->call_count--;
+    pw_sweeping_forget_decoding(call);
     free(call->identities);
     free(call);
 }

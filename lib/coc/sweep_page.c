@@ -6,7 +6,11 @@
 #include "base/log.h"
 #include "coc/sweeping.h"
 
-enum { ORDER_MIN_RECORDS = 8 }; /* fewer say nothing of how the server sorts */
+enum {
+    ORDER_MIN_RECORDS = 8, /* fewer say nothing of how the server sorts */
+    /* A page of 100 records has 91 KB: decoding it takes less than waking another thread up. */
+    DECODED_HERE_MAX_BYTES = 256 * 1024
+};
 
 _Static_assert(2 * (PW_OFFSET_MAX + 1) <= PW_INDEX_MAX_PAGE,
                "the index has room for the page numbers of both passes");
@@ -77,12 +81,10 @@ static void note_order(const struct pw_page *page, bool was_asked, struct pw_pag
         answer->order = rises ? PW_ORDER_OTHER : PW_ORDER_NEWEST_FIRST;
 }
 
-static enum pw_status take_page(struct page_call *call, const struct pw_page *page)
+static enum pw_status begin_page(struct page_call *call, const struct pw_page *page)
 {
     struct pw_sweep *sweep = call->sweep;
     struct pw_paging_answer *answer = &call->answer;
-    struct pw_error error;
-    enum pw_status status;
 
     call->identities = malloc((page->count + 1) * sizeof *call->identities);
     if (call->identities == NULL)
@@ -92,7 +94,18 @@ static enum pw_status take_page(struct page_call *call, const struct pw_page *pa
                                         .bad_records = page->bad_records,
                                         .identities = call->identities};
     note_order(page, sweep->params.source->sort_by_report_time, answer);
-    for (size_t i = 0; i < page->count; i++) {
+    return PW_OK;
+}
+
+static enum pw_status take_records(struct page_call *call, const struct pw_page *page, size_t from,
+                                   size_t to)
+{
+    struct pw_sweep *sweep = call->sweep;
+    struct pw_paging_answer *answer = &call->answer;
+    struct pw_error error;
+    enum pw_status status;
+
+    for (size_t i = from; i < to; i++) {
         pw_buffer_clear(&sweep->node_key);
         if (pw_report_node_key(&page->reports[i], &sweep->node_key, &error) != PW_OK) {
             pw_log_debug("%s: record %zu at offset %" PRId64 ": %s", sweep->params.source->name,
@@ -124,37 +137,64 @@ static enum pw_http_verdict judge_error(struct page_call *call, const struct pw_
     }
 }
 
-enum pw_http_verdict pw_sweeping_judge(void *context, const struct pw_http_response *response,
-                                       bool last, struct pw_error *err)
+bool pw_sweeping_accepts(struct page_call *call, const struct pw_decoded *decoded, bool last,
+                         enum pw_http_verdict *verdict, struct pw_error *err)
 {
-    struct page_call *call = context;
     struct pw_sweep *sweep = call->sweep;
-    struct pw_page page;
-    struct pw_api_error api_error;
-    enum pw_status status = pw_page_decode(sweep->decoder, response->body.data, response->body.len,
-                                           &page, &api_error, err);
 
-    if (status != PW_OK) {
+    *verdict = PW_HTTP_RETRY;
+    if (decoded->status != PW_OK) {
+        *err = decoded->error;
         pw_credentials_redact(sweep->params.credentials, err->message);
-        return status == PW_EREMOTE ? judge_error(call, &api_error) : PW_HTTP_RETRY;
+        if (decoded->status == PW_EREMOTE)
+            *verdict = judge_error(call, &decoded->api_error);
+        return false;
     }
     if (pw_pace_good(sweep->params.pace))
         pw_sweeping_follow_pace(sweep);
-    if (page.complaint.status != PW_OK) {
+    if (decoded->page.complaint.status != PW_OK) {
         /* A page that is right in parts is asked again; in the end what is right of it is true. */
-        *err = page.complaint;
+        *err = decoded->page.complaint;
         pw_credentials_redact(sweep->params.credentials, err->message);
         if (!last)
-            return PW_HTTP_RETRY;
+            return false;
         pw_log_debug("%s: page at offset %" PRId64 ": %s", sweep->params.source->name, call->offset,
                      err->message);
         pw_sweeping_tell(sweep, PW_STR_NULL, pw_str_of(err->message), NULL);
     }
-    if (take_page(call, &page) != PW_OK) {
-        sweep->out_of_memory = true;
+    return true;
+}
+
+enum pw_http_verdict pw_sweeping_take(struct page_call *call, const struct pw_page *page,
+                                      size_t from, size_t to, struct pw_error *err)
+{
+    enum pw_status status = from == 0 ? begin_page(call, page) : PW_OK;
+
+    if (status == PW_OK)
+        status = take_records(call, page, from, to);
+    if (status != PW_OK) {
+        call->sweep->out_of_memory = true;
         (void)pw_fail_nomem(err);
         return PW_HTTP_REFUSE;
     }
+    if (to < page->count)
+        return PW_HTTP_LATER;
     pw_failpoint("fetch");
     return PW_HTTP_ACCEPT;
+}
+
+enum pw_http_verdict pw_sweeping_judge(void *context, const struct pw_http_response *response,
+                                       bool last, struct pw_error *err)
+{
+    struct page_call *call = context;
+    struct pw_decoded decoded = {.error = {.status = PW_OK}};
+    enum pw_http_verdict verdict;
+
+    if (response->body.len > DECODED_HERE_MAX_BYTES)
+        return pw_sweeping_decode_later(call, response, last, err);
+    decoded.status = pw_page_decode(call->sweep->decoder, response->body.data, response->body.len,
+                                    &decoded.page, &decoded.api_error, &decoded.error);
+    if (!pw_sweeping_accepts(call, &decoded, last, &verdict, err))
+        return verdict;
+    return pw_sweeping_take(call, &decoded.page, 0, decoded.page.count, err);
 }

@@ -1,5 +1,6 @@
 /* The inner side of a sweep: its state, and what sweep.c (life, pages in flight), sweep_page.c
- * (from a body to the index) and sweep_refusal.c (answers that are no pages) ask of each other. */
+ * (from a body to the index), sweep_decode.c (the same for large ones) and sweep_refusal.c (answers
+ * that are no pages) ask of each other. */
 #ifndef PW_COC_SWEEPING_H
 #define PW_COC_SWEEPING_H
 
@@ -10,6 +11,16 @@
 #include "coc/sweep.h"
 
 enum { PW_SWEEP_URL_MAX_BYTES = 16 * 1024 };
+
+struct page_decoding;
+
+/* What decoding a body came to. */
+struct pw_decoded {
+    enum pw_status status;
+    struct pw_page page;           /* PW_OK */
+    struct pw_api_error api_error; /* PW_EREMOTE */
+    struct pw_error error;
+};
 
 /* One page on its way. */
 struct page_call {
@@ -23,6 +34,7 @@ struct page_call {
     enum pw_api_cause refusal;      /* of a page under status 200 that holds an error */
     struct pw_paging_answer answer; /* once judged; owns identities */
     uint64_t *identities;
+    struct page_decoding *decoding; /* its body is with the crew, or NULL */
 };
 
 struct pw_sweep {
@@ -59,6 +71,20 @@ enum pw_status pw_sweeping_prepare(void *context, const char *const **headers,
 /* For pw_http_request: what a 2xx answer is worth; a page is held against the index here. */
 enum pw_http_verdict pw_sweeping_judge(void *context, const struct pw_http_response *response,
                                        bool last, struct pw_error *err);
+/* Whether the records of a decoded body are to be taken; else what the answer is worth. last: no
+ * attempt is left. */
+bool pw_sweeping_accepts(struct page_call *call, const struct pw_decoded *decoded, bool last,
+                         enum pw_http_verdict *verdict, struct pw_error *err);
+/* Holds the records from `from` up to `to` against the index, the first ones first. LATER while
+ * some are left, ACCEPT at the end, REFUSE where memory is short. */
+enum pw_http_verdict pw_sweeping_take(struct page_call *call, const struct pw_page *page,
+                                      size_t from, size_t to, struct pw_error *err);
+/* The judgement on an answer that takes long to decode: LATER. */
+enum pw_http_verdict pw_sweeping_decode_later(struct page_call *call,
+                                              const struct pw_http_response *response, bool last,
+                                              struct pw_error *err);
+/* The call ends: nothing more of its decoding comes back to it. */
+void pw_sweeping_forget_decoding(struct page_call *call);
 /* For pw_http_request: an answer will be tried again; goes slower, and says how long to wait at
  * least. */
 int64_t pw_sweeping_slow_down(void *context, const struct pw_http_response *response);

@@ -19,6 +19,9 @@ static const char *const type_names[PW_EVENT_TYPE_COUNT] = {
     [PW_EVENT_NODE_RETURNED] = "node.returned",
     [PW_EVENT_NODE_WORSENED] = "node.worsened",
     [PW_EVENT_NODE_IMPROVED] = "node.improved",
+    [PW_EVENT_NODE_FLAPPING] = "node.flapping",
+    [PW_EVENT_NODE_SETTLED] = "node.settled",
+    [PW_EVENT_FLEET_SHIFT] = "fleet.shift",
     [PW_EVENT_SOURCE_BASELINE] = "source.baseline",
     [PW_EVENT_SOURCE_FAILING] = "source.failing",
     [PW_EVENT_SOURCE_RECOVERED] = "source.recovered",
@@ -83,6 +86,44 @@ enum pw_event_cause pw_event_cause_of(struct pw_str name)
             return (enum pw_event_cause)i;
     }
     return PW_CAUSE_NONE;
+}
+
+enum pw_matter pw_matter_of(const struct pw_event *event)
+{
+    switch (event->type) {
+    case PW_EVENT_NODE_NON_COMPLIANT:
+    case PW_EVENT_NODE_COMPLIANT:
+    case PW_EVENT_NODE_FLAPPING:
+    case PW_EVENT_NODE_SETTLED:
+        return PW_MATTER_STATUS;
+    case PW_EVENT_NODE_DISCOVERED:
+        return event->has_to && event->to == PW_NON_COMPLIANT ? PW_MATTER_STATUS : PW_MATTER_NONE;
+    case PW_EVENT_NODE_MISSING:
+    case PW_EVENT_NODE_RETURNED:
+        return PW_MATTER_PRESENCE;
+    case PW_EVENT_SOURCE_FAILING:
+    case PW_EVENT_SOURCE_RECOVERED:
+        return PW_MATTER_SOURCE;
+    case PW_EVENT_NODE_WORSENED:
+    case PW_EVENT_NODE_IMPROVED:
+    case PW_EVENT_SOURCE_BASELINE:
+    case PW_EVENT_FLEET_SHIFT:
+    case PW_EVENT_TYPE_COUNT:
+        break;
+    }
+    return PW_MATTER_NONE;
+}
+
+bool pw_event_outlives_mute(const struct pw_event *event)
+{
+    return pw_matter_of(event) != PW_MATTER_NONE || event->type == PW_EVENT_FLEET_SHIFT;
+}
+
+bool pw_event_is_end(const struct pw_event *event)
+{
+    return event->type == PW_EVENT_NODE_COMPLIANT || event->type == PW_EVENT_NODE_RETURNED ||
+           event->type == PW_EVENT_SOURCE_RECOVERED ||
+           (event->type == PW_EVENT_NODE_SETTLED && event->has_to && event->to == PW_COMPLIANT);
 }
 
 static const char *to_name(const struct pw_event *event)
@@ -209,6 +250,68 @@ static void write_report(struct pw_json *json, const char *key, const struct pw_
     pw_json_object_end(json);
 }
 
+static void write_difference(struct pw_json *json, const char *key, int64_t before, int64_t after)
+{
+    pw_json_key(json, key);
+    if (before == PW_COUNT_NONE || after == PW_COUNT_NONE)
+        pw_json_null(json);
+    else
+        pw_json_int(json, after - before); /* neither is negative, so it fits */
+}
+
+/* How many non-compliant patches more (less: negative) than before, by severity. */
+static void write_delta(struct pw_json *json, const struct pw_event *event)
+{
+    const struct pw_patch_counts *before, *after;
+
+    pw_json_key(json, "delta");
+    if (event->report == NULL || event->previous == NULL) {
+        pw_json_null(json);
+        return;
+    }
+    before = &event->previous->non_compliant;
+    after = &event->report->non_compliant;
+    pw_json_object_begin(json);
+    write_difference(json, "count", before->total, after->total);
+    for (int i = 0; i < PW_SEVERITY_COUNT; i++)
+        write_difference(json, pw_severity_name((enum pw_severity)i), before->by_severity[i],
+                         after->by_severity[i]);
+    pw_json_object_end(json);
+}
+
+static void write_text(struct pw_json *json, const char *key, const char *text)
+{
+    pw_json_key(json, key);
+    pw_json_text(json, text[0] != '\0' ? text : NULL);
+}
+
+static void write_patches(struct pw_json *json, const struct pw_patch_list *patches)
+{
+    if (patches->was_read) {
+        pw_json_key(json, "patches");
+        pw_json_object_begin(json);
+        pw_json_key(json, "total");
+        pw_json_int(json, patches->total);
+        pw_json_key(json, "listed");
+        pw_json_array_begin(json);
+        for (size_t i = 0; i < patches->count; i++) {
+            const struct pw_patch *patch = &patches->listed[i];
+
+            pw_json_object_begin(json);
+            write_text(json, "title", patch->title);
+            write_text(json, "classification", patch->classification);
+            write_text(json, "severity_level", patch->severity_level);
+            write_text(json, "compliance_level", patch->compliance_level);
+            write_text(json, "status", patch->status);
+            pw_json_object_end(json);
+        }
+        pw_json_array_end(json);
+        pw_json_object_end(json);
+    }
+    if (patches->error[0] != '\0')
+        write_text(json, "patches_error", patches->error);
+}
+
 static void write_totals(struct pw_json *json, const struct pw_fleet_totals *totals)
 {
     pw_json_key(json, "totals");
@@ -241,9 +344,123 @@ static void write_failure(struct pw_json *json, const struct pw_source_failure *
     pw_json_object_end(json);
 }
 
+const char *pw_shift_kind_name(enum pw_shift_kind kind)
+{
+    static const char *const names[] = {"to_non_compliant", "to_compliant", "missing", "returned",
+                                        "flapping",         "settled",      NULL};
+    return names[kind];
+}
+
+/* Millionths as a JSON number of three decimals. */
+static void write_share(struct pw_json *json, const char *key, int64_t share_ppm)
+{
+    char text[32];
+
+    (void)snprintf(text, sizeof text, "%" PRId64 ".%03" PRId64, share_ppm / 1000000,
+                   share_ppm % 1000000 / 1000);
+    pw_json_key(json, key);
+    pw_json_raw(json, pw_str_of(text));
+}
+
+static void write_flapping(struct pw_json *json, const struct pw_flapping *flapping)
+{
+    pw_json_key(json, "flapping");
+    pw_json_object_begin(json);
+    pw_json_key(json, "changes");
+    pw_json_int(json, flapping->changes);
+    pw_json_key(json, "sweeps");
+    pw_json_int(json, flapping->sweeps);
+    write_share(json, "share", flapping->share_ppm);
+    pw_json_object_end(json);
+}
+
+static void write_shift_shares(struct pw_json *json, const char *key, bool has_id,
+                               const struct pw_shift_share *shares, size_t count)
+{
+    pw_json_key(json, key);
+    pw_json_array_begin(json);
+    for (size_t i = 0; i < count; i++) {
+        pw_json_object_begin(json);
+        if (has_id) {
+            pw_json_key(json, "id");
+            pw_json_text(json, shares[i].id);
+        }
+        pw_json_key(json, "name");
+        pw_json_text(json, shares[i].name);
+        pw_json_key(json, "nodes");
+        pw_json_int(json, shares[i].nodes);
+        pw_json_object_end(json);
+    }
+    pw_json_array_end(json);
+}
+
+static void write_shift_causes(struct pw_json *json, const struct pw_event *event)
+{
+    const struct pw_fleet_shift *shift = event->shift;
+
+    pw_json_key(json, "causes");
+    pw_json_object_begin(json);
+    for (int cause = PW_CAUSE_NONE + 1; cause < PW_CAUSE_COUNT; cause++) {
+        if (shift->by_cause[cause] == 0)
+            continue;
+        pw_json_key(json, pw_event_cause_name((enum pw_event_cause)cause));
+        pw_json_int(json, shift->by_cause[cause]);
+    }
+    pw_json_object_end(json);
+    write_share(json, "cause_share",
+                shift->nodes > 0 ? shift->by_cause[event->cause] * 1000000 / shift->nodes : 0);
+}
+
+static void write_shift(struct pw_json *json, const struct pw_event *event)
+{
+    const struct pw_fleet_shift *shift = event->shift;
+
+    pw_json_key(json, "shift");
+    pw_json_object_begin(json);
+    pw_json_key(json, "confirmed");
+    pw_json_bool(json, shift->is_confirmed);
+    pw_json_key(json, "nodes");
+    pw_json_int(json, shift->nodes);
+    pw_json_key(json, "of");
+    pw_json_int(json, shift->of_nodes);
+    write_share(json, "share", shift->share_ppm);
+    pw_json_key(json, "changes");
+    pw_json_object_begin(json);
+    for (int kind = 0; kind < PW_SHIFT_KIND_COUNT; kind++) {
+        pw_json_key(json, pw_shift_kind_name((enum pw_shift_kind)kind));
+        pw_json_int(json, shift->by_kind[kind]);
+    }
+    pw_json_object_end(json);
+    pw_json_key(json, "went_back");
+    pw_json_int(json, shift->went_back);
+    write_shift_causes(json, event);
+    write_shift_shares(json, "baselines", true, shift->baselines, shift->baseline_count);
+    write_shift_shares(json, "regions", false, shift->regions, shift->region_count);
+    pw_json_key(json, "examples");
+    pw_json_array_begin(json);
+    for (size_t i = 0; i < shift->example_count; i++) {
+        pw_json_object_begin(json);
+        pw_json_key(json, "key");
+        pw_json_text(json, shift->examples[i].node_key);
+        pw_json_key(json, "name");
+        pw_json_text(json, shift->examples[i].name);
+        pw_json_key(json, "change");
+        pw_json_text(json, pw_shift_kind_name(shift->examples[i].kind));
+        pw_json_object_end(json);
+    }
+    pw_json_array_end(json);
+    pw_json_key(json, "since");
+    pw_json_int(json, shift->since_ms);
+    pw_json_key(json, "first_sweep");
+    pw_json_int(json, shift->first_sweep_id);
+    pw_json_key(json, "last_sweep");
+    pw_json_int(json, event->sweep_id);
+    pw_json_object_end(json);
+}
+
 static void write_data(struct pw_json *json, const struct pw_event *event)
 {
-    bool is_of_node = event->totals == NULL && event->failure == NULL;
+    bool is_of_node = event->totals == NULL && event->failure == NULL && event->shift == NULL;
 
     pw_json_key(json, "data");
     pw_json_object_begin(json);
@@ -251,6 +468,8 @@ static void write_data(struct pw_json *json, const struct pw_event *event)
         write_totals(json, event->totals);
     if (event->failure != NULL)
         write_failure(json, event->failure);
+    if (event->shift != NULL)
+        write_shift(json, event);
     if (is_of_node) {
         write_node(json, event);
         pw_json_key(json, "from");
@@ -263,7 +482,12 @@ static void write_data(struct pw_json *json, const struct pw_event *event)
     if (is_of_node) {
         write_report(json, "report", event->report);
         write_report(json, "previous", event->previous);
+        write_delta(json, event);
+        if (event->patches != NULL)
+            write_patches(json, event->patches);
     }
+    if (event->flapping != NULL)
+        write_flapping(json, event->flapping);
     pw_json_key(json, "sweep");
     pw_json_int(json, event->sweep_id);
     pw_json_object_end(json);

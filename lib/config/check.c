@@ -229,6 +229,12 @@ void pw_check_source(const struct pw_source_config *source, const struct pw_doc_
     if (source->auth == PW_AUTH_METADATA)
         check_exposed(source, own, defaults, "metadata_endpoint", source->metadata_endpoint,
                       problems);
+    if (source->flap_window > 0 && source->flap_off_percent > source->flap_on_percent) {
+        struct pw_place at = place_of(own, defaults, "flap_off");
+
+        pw_problem_error(problems, at.file, at.line,
+                         "source %s: flap_off must not be greater than flap_on", source->name);
+    }
     if (source->filter[PW_FILTER_COMPLIANT_STATUS] != NULL) {
         struct pw_place at = place_of(own, defaults, "filter.compliant_status");
 

@@ -59,6 +59,11 @@ struct pw_source_config {
     int64_t missing_after;
     int64_t failing_after;
     int64_t failing_repeat_ms;
+    bool details;        /* the missing patches of a node that turned are read */
+    int64_t flap_window; /* complete sweeps; 0 = off */
+    int64_t flap_on_percent, flap_off_percent;
+    int64_t mass_change_percent; /* of the nodes; 0 = off */
+    int64_t mass_change_min;
     bool http2;
     char *ca_file;
     char *proxy;

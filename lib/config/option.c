@@ -29,6 +29,8 @@ static const struct pw_choice offset_choices[] = {{"auto", PW_OFFSET_SETTING_AUT
 
 static const struct pw_choice sort_choices[] = {{"report_time", true}, {"none", false}, {NULL, 0}};
 
+static const struct pw_choice details_choices[] = {{"off", false}, {"changed", true}, {NULL, 0}};
+
 static const struct pw_choice yes_no[] = {{"yes", true}, {"no", false}, {NULL, 0}};
 
 static const struct pw_choice compliant_status_choices[] = {
@@ -128,6 +130,20 @@ const struct pw_option pw_options[] = {
      .help = "sweeps in a row that fail or are incomplete before the source is said to fail"},
     {SOURCE_AS("failing_repeat", failing_repeat_ms, PW_OPTION_DURATION), .default_text = "24h",
      .min = 60000, .max = 30 * PW_DAY_MS, .help = "when that is said again while it lasts"},
+    {SOURCE(details, PW_OPTION_FLAG), .default_text = "off", .choices = details_choices,
+     .help = "whether the missing patches of a node that turns non-compliant are read too"},
+    {SOURCE(flap_window, PW_OPTION_INT), .default_text = "20", .min = 0, .max = 200,
+     .help = "complete sweeps over which changes are counted to find flapping nodes; 0 = off"},
+    {SOURCE_AS("flap_on", flap_on_percent, PW_OPTION_PERCENT), .default_text = "50%", .min = 1,
+     .max = 100, .help = "the share of changes from which on a node flaps"},
+    {SOURCE_AS("flap_off", flap_off_percent, PW_OPTION_PERCENT), .default_text = "25%", .min = 1,
+     .max = 100, .help = "the share below which it has settled"},
+    {SOURCE_AS("mass_change", mass_change_percent, PW_OPTION_PERCENT), .default_text = "25%",
+     .min = 0, .max = 99,
+     .help = "when more of the nodes than that change at once, another sweep must confirm it; 0 = "
+             "off"},
+    {SOURCE(mass_change_min, PW_OPTION_INT), .default_text = "20", .min = 1, .max = 1000000,
+     .help = "fewer nodes than that are no mass change"},
     {SOURCE(http2, PW_OPTION_FLAG), .default_text = "no", .choices = yes_no,
      .help = "whether HTTP/2 may be spoken with this server"},
     {SOURCE(ca_file, PW_OPTION_CA_FILE), .may_be_empty = true, .default_text = "",

@@ -17,8 +17,9 @@
 
 /* So often may a broken socket still be read: enough for what the kernel holds. */
 enum { ERRORS_IN_A_ROW_MAX = 64 };
-/* So long may a turn of the loop be busy with answers that are complete, each of which may be a
- * page to decode; the rest waits for the next turn, behind signals, timers and hooks. */
+/* So long may a turn of the loop be busy with receiving, and with answers that are complete, each
+ * of which may be a page to decode; the rest waits for the next turn, behind signals, timers and
+ * hooks. A socket that is not read now is reported again then. */
 #define BUSY_MAX_NS UINT64_C(8000000)
 
 TAILQ_HEAD(job_list, pw_curl_job);
@@ -38,11 +39,12 @@ struct pw_curl_loop {
     CURLM *multi; /* NULL after it broke, until the next job needs one */
     uv_timer_t timer;
     uv_idle_t idle;
-    bool is_due;               /* libcurl asked to be called at once */
-    bool is_rest;              /* answers are left from the last turn */
-    uint64_t turn_ms, busy_ns; /* the turn that busy_ns is of */
+    uv_prepare_t turn; /* begins one; keeps no loop alive */
+    bool is_due;       /* libcurl asked to be called at once */
+    bool is_rest;      /* answers are left from the last turn */
+    uint64_t busy_ns;  /* in this turn */
     bool is_closing;
-    size_t open_handles; /* timer, idle and every watch whose close callback has not run */
+    size_t open_handles; /* timer, idle, turn, every watch whose close callback has not run */
     size_t max_connections, active_count;
     struct job_list queue, active;
     struct watch_list watches;
@@ -53,6 +55,7 @@ struct pw_curl_loop {
 static void on_idle(uv_idle_t *idle);
 static void on_timer(uv_timer_t *timer);
 static void drive(struct pw_curl_loop *curl, curl_socket_t fd, int events);
+static bool is_over_budget(const struct pw_curl_loop *curl);
 
 /* ---- handles ---------------------------------------------------------------------------------*/
 
@@ -116,6 +119,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     struct watch *watch = poll->data;
     int flags;
 
+    if (status >= 0 && is_over_budget(watch->curl))
+        return;
     /* On POLLERR libuv stops the watcher and reports UV_EBADF without events. libcurl has to hear
      * of it, or the transfer would hang until its timeout. At first it hears "readable" as well and
      * so reads what came in before the error, an answer perhaps; with the error alone it gives up
@@ -256,13 +261,16 @@ static void multi_broke(struct pw_curl_loop *curl, CURLMcode code)
     }
 }
 
-/* Whether this turn of the loop has done enough; else says that so much more is being done. */
-static bool is_over_budget(struct pw_curl_loop *curl)
+static void on_turn(uv_prepare_t *turn)
 {
-    if (curl->turn_ms != uv_now(curl->loop)) {
-        curl->turn_ms = uv_now(curl->loop);
-        curl->busy_ns = 0;
-    }
+    struct pw_curl_loop *curl = turn->data;
+
+    curl->busy_ns = 0;
+}
+
+/* Whether this turn of the loop has done enough. */
+static bool is_over_budget(const struct pw_curl_loop *curl)
+{
     return curl->busy_ns >= BUSY_MAX_NS;
 }
 
@@ -291,7 +299,8 @@ static void collect(struct pw_curl_loop *curl)
             curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&job) != CURLE_OK ||
             job == NULL)
             continue;
-        detach(curl, job); /* message is gone after this */
+        if (!job->stays || code != CURLE_OK)
+            detach(curl, job); /* message is gone after this */
         job->finished(job, code);
         curl->busy_ns += uv_hrtime() - started_ns;
     }
@@ -299,12 +308,14 @@ static void collect(struct pw_curl_loop *curl)
 
 static void drive(struct pw_curl_loop *curl, curl_socket_t fd, int events)
 {
+    uint64_t started_ns = uv_hrtime();
     CURLMcode code;
     int running;
 
     if (curl->multi == NULL)
         return;
     code = curl_multi_socket_action(curl->multi, fd, events, &running);
+    curl->busy_ns += uv_hrtime() - started_ns;
     collect(curl);
     if (code != CURLM_OK && curl->multi != NULL)
         multi_broke(curl, code);
@@ -402,8 +413,11 @@ enum pw_status pw_curl_loop_new(uv_loop_t *loop, size_t max_connections, struct 
     }
     (void)uv_timer_init(loop, &curl->timer);
     (void)uv_idle_init(loop, &curl->idle);
-    curl->timer.data = curl->idle.data = curl;
-    curl->open_handles = 2;
+    (void)uv_prepare_init(loop, &curl->turn);
+    (void)uv_prepare_start(&curl->turn, on_turn);
+    uv_unref((uv_handle_t *)&curl->turn);
+    curl->timer.data = curl->idle.data = curl->turn.data = curl;
+    curl->open_handles = 3;
     *out = curl;
     return PW_OK;
 }
@@ -417,4 +431,5 @@ void pw_curl_loop_close(struct pw_curl_loop *curl, void (*closed)(void *context)
     multi_close(curl);
     uv_close((uv_handle_t *)&curl->timer, on_own_closed);
     uv_close((uv_handle_t *)&curl->idle, on_own_closed);
+    uv_close((uv_handle_t *)&curl->turn, on_own_closed);
 }

@@ -25,6 +25,10 @@ struct pw_curl_job {
     /* The transfer ended; the handle is the job's again. CURLE_ABORTED_BY_CALLBACK means that the
      * machinery broke, not the transfer. */
     void (*finished)(struct pw_curl_job *job, CURLcode code);
+    /* For CURLOPT_CONNECT_ONLY: after CURLE_OK the handle stays in libcurl, and its connection
+     * open, until pw_curl_loop_remove, or until finished is called again because the machinery
+     * broke. */
+    bool stays;
     /* The rest is the loop's. */
     enum pw_curl_job_state state;
     CURL *easy;

@@ -1,76 +1,42 @@
 /* One request through all its attempts.
  *
- *   waiting ──timer──▶ throttled ──token──▶ flying ──answer──▶ ended
- *      ▲                                      │
- *      └────────────── retry ─────────────────┘
+ *   waiting ──timer──▶ throttled ──token──▶ flying ──▶ unpacking ──▶ judging ──▶ ended
+ *      ▲                                      │            │            │
+ *      └────────────── retry ─────────────────┴────────────┴────────────┘
  *
- * A call starts in `waiting` with a timer of 0, so that nothing is called back from within
- * pw_http_start, and any state may go to `ended`. The call owns copies of URL and headers, its easy
- * handle and two replies (the one coming in, and the last that was whole); it is freed in its
- * timer's close callback, so that callbacks may end it under our feet: whoever calls one looks at
- * the state afterwards. */
+ * Most answers are neither unpacked nor judged elsewhere: from flying they go on at once. A call
+ * starts in `waiting` with a timer of 0, so that nothing is called back from within pw_http_start,
+ * and any state may go to `ended`. The call owns copies of URL and headers, its easy handle and two
+ * replies (the one coming in, and the last that was whole). Its memory has users: the timer until
+ * its close callback, so that callbacks may end the call under our feet (whoever calls one looks at
+ * the state afterwards), the crew while it unpacks, and a judge that takes its time. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include "base/backoff.h"
 #include "base/log.h"
-#include "http/curl_loop.h"
-#include "http/http.h"
-#include "http/pool.h"
+#include "http/call.h"
+#include "http/guest.h"
 #include "http/retry.h"
-#include "http/throttle.h"
-#include "http/transfer.h"
 #include "http/wiping.h"
 
 #define BACKOFF_BASE_DEFAULT_MS INT64_C(500)
 #define BACKOFF_CAP_DEFAULT_MS INT64_C(30000)
 #define MAX_CONNECTIONS_MAX 10000
 
-enum call_state { CALL_WAITING, CALL_THROTTLED, CALL_FLYING, CALL_ENDED };
-
-struct pw_http_call {
-    struct pw_http *http;
-    TAILQ_ENTRY(pw_http_call) link; /* while not ended */
-    enum call_state state;
-    struct pw_http_request request; /* with our own copies of url and headers */
-    char *url;
-    struct curl_slist *headers;
-    char label[320];
-    uv_timer_t timer;
-    struct pw_throttle_waiter waiter;
-    struct pw_curl_job job;
-    struct pw_transfer transfer;
-    struct pw_reply replies[2];
-    struct pw_reply *whole; /* of the two the last that came in whole, or NULL */
-    unsigned attempts;
-    int64_t received_bytes;
-};
-
-struct pw_http {
-    uv_loop_t *loop;
-    struct pw_curl_loop *curl;
-    TAILQ_HEAD(, pw_http_call) calls;
-    struct pw_pool pool;
-    size_t open_parts; /* calls whose memory is still there, and the curl loop */
-    bool is_closing;
-    void (*closed)(void *context);
-    void *closed_context;
-};
-
-static void on_timer(uv_timer_t *timer);
-
 /* ---- state -----------------------------------------------------------------------------------*/
 
-static void set_state(struct pw_http_call *call, enum call_state state)
+void pw_call_set_state(struct pw_http_call *call, enum pw_call_state state)
 {
-    static const char *const names[] = {"waiting", "throttled", "flying", "ended"};
+    static const char *const names[] = {"waiting",   "throttled", "flying",
+                                        "unpacking", "judging",   "ended"};
 
-    assert(call->state != CALL_ENDED);
-    assert(state == CALL_ENDED || state == call->state + 1 ||
-           (state == CALL_WAITING && call->state == CALL_FLYING));
+    assert(call->state != PW_CALL_ENDED);
+    assert(state == PW_CALL_ENDED || state == call->state + 1 ||
+           (state == PW_CALL_JUDGING && call->state == PW_CALL_FLYING) ||
+           (state == PW_CALL_WAITING && call->state >= PW_CALL_FLYING));
     pw_log_debug("%s: %s -> %s", call->label, names[call->state], names[state]);
     call->state = state;
 }
@@ -91,19 +57,23 @@ static void part_closed(struct pw_http *http)
 
 static void call_free(struct pw_http_call *call)
 {
+    pw_unpack_end(&call->unpack);
     pw_transfer_free(&call->transfer);
     pw_reply_free(&call->replies[0]);
     pw_reply_free(&call->replies[1]);
     curl_slist_free_all(call->headers);
+    if (call->request.is_secret && call->url != NULL)
+        explicit_bzero(call->url, strlen(call->url));
     free(call->url);
     free(call);
 }
 
-static void on_call_closed(uv_handle_t *handle)
+void pw_call_leave(struct pw_http_call *call)
 {
-    struct pw_http_call *call = handle->data;
     struct pw_http *http = call->http;
 
+    if (--call->users > 0)
+        return;
     if (call->request.is_secret) { /* its handle goes with the call: libcurl keeps headers in it */
         pw_reply_wipe(&call->replies[0]);
         pw_reply_wipe(&call->replies[1]);
@@ -117,6 +87,11 @@ static void on_call_closed(uv_handle_t *handle)
     part_closed(http);
 }
 
+static void on_call_closed(uv_handle_t *handle)
+{
+    pw_call_leave(handle->data);
+}
+
 /* The one way out. err is what is wrong, without the request's name. */
 static void end(struct pw_http_call *call, enum pw_status status, const struct pw_error *err)
 {
@@ -127,7 +102,9 @@ static void end(struct pw_http_call *call, enum pw_status status, const struct p
         .received_bytes = call->received_bytes,
     };
 
-    set_state(call, CALL_ENDED);
+    if (call->state == PW_CALL_UNPACKING)
+        pw_call_stop_unpacking(call);
+    pw_call_set_state(call, PW_CALL_ENDED);
     (void)uv_timer_stop(&call->timer);
     pw_throttle_forget(&call->waiter);
     pw_curl_loop_remove(call->http->curl, &call->job);
@@ -144,11 +121,15 @@ static void end(struct pw_http_call *call, enum pw_status status, const struct p
 
 /* ---- one attempt after the other -------------------------------------------------------------*/
 
-static void on_timer(uv_timer_t *timer)
+void pw_call_on_timer(uv_timer_t *timer)
 {
     struct pw_http_call *call = timer->data;
 
-    set_state(call, CALL_THROTTLED);
+    if (call->state == PW_CALL_UNPACKING) {
+        pw_call_unpacks_too_long(call);
+        return;
+    }
+    pw_call_set_state(call, PW_CALL_THROTTLED);
     if (call->request.throttle != NULL)
         pw_throttle_wait(call->request.throttle, &call->waiter);
     else
@@ -160,18 +141,14 @@ static void on_token(struct pw_throttle_waiter *waiter)
     struct pw_http_call *call =
         (struct pw_http_call *)(void *)((char *)waiter - offsetof(struct pw_http_call, waiter));
 
-    set_state(call, CALL_FLYING);
+    pw_call_set_state(call, PW_CALL_FLYING);
     pw_curl_loop_add(call->http->curl, &call->job);
-}
-
-static struct pw_http_call *call_of_job(struct pw_curl_job *job)
-{
-    return (struct pw_http_call *)(void *)((char *)job - offsetof(struct pw_http_call, job));
 }
 
 static CURL *on_ready(struct pw_curl_job *job)
 {
-    struct pw_http_call *call = call_of_job(job);
+    struct pw_http_call *call =
+        (struct pw_http_call *)(void *)((char *)job - offsetof(struct pw_http_call, job));
     const struct pw_http_request *request = &call->request;
     const char *const *extra = NULL;
     struct pw_error err = {.status = PW_OK};
@@ -180,7 +157,7 @@ static CURL *on_ready(struct pw_curl_job *job)
     call->attempts++;
     if (request->prepare != NULL) {
         status = request->prepare(request->context, &extra, &err);
-        if (call->state == CALL_ENDED)
+        if (call->state == PW_CALL_ENDED)
             return NULL;
         if (status != PW_OK && err.message[0] == '\0')
             (void)pw_fail(&err, status, "the request could not be prepared");
@@ -195,28 +172,6 @@ static CURL *on_ready(struct pw_curl_job *job)
     return NULL;
 }
 
-/* What a whole answer is worth. May leave the call ended, by the judge's hand. */
-static enum pw_status weigh(struct pw_http_call *call, bool *retry, struct pw_error *err)
-{
-    const struct pw_http_request *request = &call->request;
-    const struct pw_http_response *response = &call->whole->response;
-    enum pw_http_verdict verdict = PW_HTTP_ACCEPT;
-
-    if (response->status < 200 || response->status > 299) {
-        *retry = pw_retry_status(response->status);
-        return pw_reply_refusal(call->whole, call->url, err);
-    }
-    if (request->judge != NULL)
-        verdict =
-            request->judge(request->context, response, call->attempts > request->retries, err);
-    *retry = verdict == PW_HTTP_RETRY;
-    if (verdict == PW_HTTP_ACCEPT)
-        return PW_OK;
-    if (err->status == PW_OK || err->message[0] == '\0')
-        return pw_fail(err, PW_EREMOTE, "HTTP %ld with an answer that is no use", response->status);
-    return err->status;
-}
-
 static void retry_later(struct pw_http_call *call, const struct pw_http_response *response,
                         const struct pw_error *err)
 {
@@ -226,7 +181,7 @@ static void retry_later(struct pw_http_call *call, const struct pw_http_response
     if (response != NULL) {
         if (request->wait_hint_ms != NULL)
             asked_ms = request->wait_hint_ms(request->context, response);
-        if (call->state == CALL_ENDED)
+        if (call->state == PW_CALL_ENDED)
             return;
         if (response->retry_after_ms >= 0)
             asked_ms = response->retry_after_ms;
@@ -236,30 +191,17 @@ static void retry_later(struct pw_http_call *call, const struct pw_http_response
     wait_ms = pw_retry_wait_ms(call->attempts, base_ms, cap_ms, asked_ms, pw_random());
     pw_log_debug("%s: %s; attempt %u of %u in %lld ms", call->label, err->message,
                  call->attempts + 1, request->retries + 1, (long long)wait_ms);
-    set_state(call, CALL_WAITING);
-    (void)uv_timer_start(&call->timer, on_timer, (uint64_t)wait_ms, 0);
+    pw_call_set_state(call, PW_CALL_WAITING);
+    (void)uv_timer_start(&call->timer, pw_call_on_timer, (uint64_t)wait_ms, 0);
 }
 
-static void on_finished(struct pw_curl_job *job, CURLcode code)
+void pw_call_conclude(struct pw_http_call *call, enum pw_status status, bool retry,
+                      const struct pw_http_response *response, const struct pw_error *err)
 {
-    struct pw_http_call *call = call_of_job(job);
-    struct pw_reply *reply = call->transfer.reply;
-    struct pw_error err = {.status = PW_OK};
-    bool is_whole, retry = false;
-    enum pw_status status = pw_transfer_finish(&call->transfer, code, &retry, &err);
-
-    call->received_bytes += reply->response.received_bytes;
-    is_whole = status == PW_OK;
-    if (is_whole) {
-        call->whole = reply;
-        status = weigh(call, &retry, &err);
-        if (call->state == CALL_ENDED)
-            return;
-    }
     if (status != PW_OK && retry && call->attempts <= call->request.retries)
-        retry_later(call, is_whole ? &reply->response : NULL, &err);
+        retry_later(call, response, err);
     else
-        end(call, status, &err);
+        end(call, status, err);
 }
 
 /* ---- the face --------------------------------------------------------------------------------*/
@@ -320,13 +262,14 @@ enum pw_status pw_http_start(struct pw_http *http, const struct pw_http_request 
     call->transfer.easy = pw_pool_take_easy(&http->pool);
     pw_pool_take_body(&http->pool, &call->replies[0].body);
     call->http = http;
-    call->state = CALL_WAITING;
+    call->users = 1; /* the timer */
+    call->state = PW_CALL_WAITING;
     call->waiter.go = on_token;
     call->job.ready = on_ready;
-    call->job.finished = on_finished;
+    call->job.finished = pw_call_on_finished;
     (void)uv_timer_init(http->loop, &call->timer);
     call->timer.data = call;
-    (void)uv_timer_start(&call->timer, on_timer, 0, 0);
+    (void)uv_timer_start(&call->timer, pw_call_on_timer, 0, 0);
     TAILQ_INSERT_TAIL(&http->calls, call, link);
     http->open_parts++;
     if (out != NULL)
@@ -338,7 +281,7 @@ void pw_http_cancel(struct pw_http_call *call)
 {
     struct pw_error err = {.status = PW_OK};
 
-    if (call == NULL || call->state == CALL_ENDED)
+    if (call == NULL || call->state == PW_CALL_ENDED)
         return;
     (void)pw_fail(&err, PW_ECANCELED, "canceled");
     end(call, PW_ECANCELED, &err);
@@ -367,10 +310,39 @@ enum pw_status pw_http_new(uv_loop_t *loop, size_t max_connections, struct pw_ht
         return status;
     }
     http->loop = loop;
+    pw_crew_init(&http->crew, loop);
     TAILQ_INIT(&http->calls);
+    TAILQ_INIT(&http->guests);
     http->open_parts = 1;
     *out = http;
     return PW_OK;
+}
+
+bool pw_http_admit(struct pw_http *http, struct pw_http_guest *guest)
+{
+    if (http->is_closing)
+        return false;
+    guest->http = http;
+    guest->curl = http->curl;
+    guest->loop = http->loop;
+    TAILQ_INSERT_TAIL(&http->guests, guest, link);
+    http->open_parts++;
+    return true;
+}
+
+void pw_http_leave(struct pw_http_guest *guest)
+{
+    TAILQ_REMOVE(&guest->http->guests, guest, link);
+}
+
+void pw_http_forget(struct pw_http_guest *guest)
+{
+    part_closed(guest->http);
+}
+
+struct pw_crew *pw_http_crew(struct pw_http *http)
+{
+    return &http->crew;
 }
 
 static void on_curl_closed(void *context)
@@ -380,6 +352,7 @@ static void on_curl_closed(void *context)
 
 void pw_http_close(struct pw_http *http, void (*closed)(void *context), void *context)
 {
+    struct pw_http_guest *guest;
     struct pw_http_call *call;
 
     if (http->is_closing)
@@ -389,5 +362,7 @@ void pw_http_close(struct pw_http *http, void (*closed)(void *context), void *co
     http->closed_context = context;
     while ((call = TAILQ_FIRST(&http->calls)) != NULL)
         pw_http_cancel(call);
+    while ((guest = TAILQ_FIRST(&http->guests)) != NULL)
+        guest->cancel(guest);
     pw_curl_loop_close(http->curl, on_curl_closed, http);
 }

@@ -2,8 +2,9 @@
  * sources and hooks; it reuses connections.
  *
  * HTTP/1.1 only; no redirects; TLS 1.2 or newer, always verified; gzip and deflate are asked for
- * and undone. The environment (http_proxy, no_proxy …) has no say. An attempt whose body stalls
- * below 16 bytes a second for 30 s ends early. The program must ignore SIGPIPE. */
+ * and undone, what is large of it on another thread (http/crew.h). The environment (http_proxy,
+ * no_proxy …) has no say. An attempt whose body stalls below 16 bytes a second for 30 s ends early.
+ * The program must ignore SIGPIPE. */
 #ifndef PW_HTTP_HTTP_H
 #define PW_HTTP_HTTP_H
 
@@ -19,6 +20,7 @@
 /* Readable bytes after the end of every response body, for decoders that read in blocks. */
 enum { PW_HTTP_BODY_PADDING = 64 };
 
+struct pw_crew;
 struct pw_http;
 
 /* max_connections (1 to 10000, else PW_EINVAL): cap on open connections over all requests. Attempts
@@ -29,6 +31,9 @@ PW_MUST_CHECK enum pw_status pw_http_new(uv_loop_t *loop, size_t max_connections
  * calls closed from the loop. May be called from any callback. A host name that is still being
  * looked up does not hold it up. */
 void pw_http_close(struct pw_http *http, void (*closed)(void *context), void *context);
+
+/* Threads for what would hold the loop up; theirs whoever uses this room may use too. */
+struct pw_crew *pw_http_crew(struct pw_http *http);
 
 struct pw_http_response {
     long status;                /* HTTP status code */
@@ -44,7 +49,10 @@ struct pw_http_response {
 enum pw_http_verdict {
     PW_HTTP_ACCEPT, /* done: the result is PW_OK */
     PW_HTTP_RETRY,  /* as good as no answer; try again while attempts are left */
-    PW_HTTP_REFUSE  /* done: it failed for good */
+    PW_HTTP_REFUSE, /* done: it failed for good */
+    /* It takes longer: pw_http_judged follows, unless the request ends before, and in any case
+     * pw_http_release, until which the call and the response stay. */
+    PW_HTTP_LATER
 };
 
 /* How one request ended, after all its attempts. */
@@ -67,15 +75,16 @@ struct pw_http_request {
     const char *label;
     const char *const *headers; /* "Name: value" …, NULL-terminated, or NULL; copied */
     struct pw_str body;
-    const char *ca_file;        /* pins: only what it holds is trusted; NULL = the system's CAs */
-    const char *wanted_header;  /* one more header of the answer to hand over, up to 64 KiB; NULL */
-    bool is_secret;             /* the answer's memory is wiped before it is given back */
-    bool http2;                 /* may be spoken, over TLS; otherwise HTTP/1.1 */
+    const char *ca_file;       /* pins: only what it holds is trusted; NULL = the system's CAs */
+    const char *wanted_header; /* one more header of the answer to hand over, up to 64 KiB; NULL */
+    bool is_secret; /* the memory of the answer and of the URL is wiped before it is given back */
+    bool http2;     /* may be spoken, over TLS; otherwise HTTP/1.1 */
     const char *proxy;          /* NULL = none, whatever the environment says */
     int64_t timeout_ms;         /* of one attempt; 0 = 60 s */
     int64_t connect_timeout_ms; /* name, TCP and TLS; 0 = 10 s; never more than timeout_ms */
     size_t body_max_bytes; /* of the decompressed body of a 2xx answer; beyond it PW_ELIMIT, not
                               retried */
+    bool body_may_be_cut;  /* a longer 2xx body is cut there, and is no failure */
     unsigned retries;      /* attempts after the first */
     int64_t backoff_base_ms, backoff_cap_ms; /* full jitter, see base/backoff.h; 0 = 500 ms, 30 s */
     struct pw_throttle *throttle;            /* each attempt takes a token; NULL = no limit */
@@ -101,13 +110,21 @@ struct pw_http_call; /* one running request */
 
 /* Starts a request; retries transport failures, 408, 425, 429 and 5xx (not 501) by itself,
  * honouring Retry-After up to 5 minutes. Not retried: a body over its limit, a certificate that is
- * not trusted, other statuses (PW_EREMOTE). Any method but GET and HEAD gets a connection of its
+ * not trusted, other statuses (PW_EREMOTE). A 2xx body that is packed otherwise, more than once, or
+ * not in whole is PW_EFORMAT. Any method but GET and HEAD gets a connection of its
  * own, since libcurl silently repeats what a dying old connection swallowed.
  * PW_ENOMEM, PW_EINVAL (no http or https URL, a line break in a header) or PW_ECANCELED (after
  * pw_http_close): done is not called. *out (may be NULL) is valid until done returns. */
 PW_MUST_CHECK enum pw_status pw_http_start(struct pw_http *http,
                                            const struct pw_http_request *request,
                                            struct pw_http_call **out, struct pw_error *err);
+/* What an answer is worth that the judge said PW_HTTP_LATER of; not LATER once more. err as the
+ * judge's, may be NULL. Does nothing where the request has ended meanwhile. */
+void pw_http_judged(struct pw_http_call *call, enum pw_http_verdict verdict,
+                    const struct pw_error *err);
+/* Once for each PW_HTTP_LATER, on the loop: nothing of the response is read any more. pw_http_close
+ * waits for it. */
+void pw_http_release(struct pw_http_call *call);
 /* Ends it early; done is called with PW_ECANCELED before this returns. May be called from any
  * callback, those of the same request included; within its done it does nothing. */
 void pw_http_cancel(struct pw_http_call *call);

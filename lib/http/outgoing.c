@@ -23,9 +23,10 @@ enum pw_status pw_headers_build(const struct curl_slist *fixed, const char *cons
                                 bool has_body, struct curl_slist **out, struct pw_error *err)
 {
     struct curl_slist *list = NULL;
-    bool has_type = false, good = true;
+    bool has_type = false, good;
     enum pw_status status = PW_OK;
 
+    good = append_header(&list, "Accept-Encoding: gzip, deflate"); /* what pw_unpack undoes */
     for (; good && fixed != NULL; fixed = fixed->next) {
         has_type = has_type || strncasecmp(fixed->data, "Content-Type:", 13) == 0;
         good = append_header(&list, fixed->data);

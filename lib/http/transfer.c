@@ -1,6 +1,6 @@
-/* One attempt. Everything that comes from the server is bounded here: the decompressed body, the
- * headers and every string kept of them. libcurl's own limit on the body (MAXFILESIZE) only knows
- * Content-Length before 8.4, so the write callback counts. */
+/* One attempt. Everything that comes from the server is bounded here: the body as it comes and as
+ * it is unpacked, the headers and every string kept of them. libcurl's own limit on the body
+ * (MAXFILESIZE) only knows Content-Length before 8.4, so the write callback counts. */
 #include "http/transfer.h"
 
 #include <stdio.h>
@@ -18,7 +18,7 @@ enum {
     WANTED_MAX_BYTES = 64 * 1024,
     RESERVE_MAX_BYTES = 1024 * 1024, /* at most this much memory on the word of Content-Length */
     /* libcurl empties a socket up to a hundred times this before it returns to the loop. */
-    RECEIVE_BUFFER_BYTES = 32 * 1024,
+    RECEIVE_BUFFER_BYTES = 16 * 1024,
     STALL_BYTES_PER_SECOND = 16,
     STALL_SECONDS = 30,
     KEEPALIVE_SECONDS = 30,
@@ -33,12 +33,14 @@ void pw_reply_init(struct pw_reply *reply)
 {
     memset(reply, 0, sizeof *reply);
     pw_buffer_init(&reply->body, 0);
+    pw_buffer_init(&reply->packed, 0);
     pw_buffer_init(&reply->wanted, WANTED_MAX_BYTES);
 }
 
 void pw_reply_free(struct pw_reply *reply)
 {
     pw_buffer_free(&reply->body);
+    pw_buffer_free(&reply->packed);
     pw_buffer_free(&reply->wanted);
 }
 
@@ -46,6 +48,8 @@ void pw_reply_wipe(struct pw_reply *reply)
 {
     if (reply->body.data != NULL)
         explicit_bzero(reply->body.data, reply->body.capacity);
+    if (reply->packed.data != NULL)
+        explicit_bzero(reply->packed.data, reply->packed.capacity);
     if (reply->wanted.data != NULL)
         explicit_bzero(reply->wanted.data, reply->wanted.capacity);
 }
@@ -60,11 +64,21 @@ void pw_transfer_free(struct pw_transfer *transfer)
 
 /* ---- what comes in ---------------------------------------------------------------------------*/
 
+/* What is packed may be a little longer than what comes out: headers, and blocks that were only
+ * stored. */
+static size_t packed_max_bytes(size_t body_max_bytes)
+{
+    return body_max_bytes + body_max_bytes / 256 + 1024;
+}
+
 static void reply_clear(struct pw_reply *reply, size_t body_max_bytes)
 {
     pw_buffer_clear(&reply->body);
+    pw_buffer_clear(&reply->packed);
     pw_buffer_clear(&reply->wanted);
     reply->has_wanted = false;
+    memset(&reply->encoding, 0, sizeof reply->encoding);
+    reply->packed.max_bytes = packed_max_bytes(body_max_bytes) + PW_HTTP_BODY_PADDING;
     reply->body.max_bytes = body_max_bytes + PW_HTTP_BODY_PADDING;
     reply->content_type[0] = reply->request_id[0] = '\0';
     reply->retry_after[0] = reply->location[0] = '\0';
@@ -120,6 +134,17 @@ static void keep_wanted(struct pw_transfer *transfer, struct pw_str line)
     reply->has_wanted = pw_buffer_append_str(&reply->wanted, value) == PW_OK;
 }
 
+static void note_encoding(struct pw_encoding *encoding, struct pw_str line)
+{
+    struct pw_str value = value_of(line, "Content-Encoding");
+
+    if (value.data != NULL)
+        pw_encoding_note(encoding, value);
+    value = value_of(line, "Transfer-Encoding");
+    if (value.data != NULL)
+        pw_encoding_note_transfer(encoding, value);
+}
+
 static size_t on_header(char *data, size_t size, size_t count, void *user)
 {
     struct pw_transfer *transfer = user;
@@ -139,6 +164,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *user)
         reply->content_type[0] = reply->request_id[0] = '\0';
         reply->retry_after[0] = reply->location[0] = '\0';
         reply->response.date_ms = PW_TIME_NONE;
+        memset(&reply->encoding, 0, sizeof reply->encoding);
         transfer->headers_ended = false;
         return line.len;
     }
@@ -147,6 +173,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *user)
         return line.len;
     }
     keep_wanted(transfer, line);
+    note_encoding(&reply->encoding, line);
     if (header_value(line, "Date", date, sizeof date)) {
         time_t seconds = curl_getdate(date, NULL);
         if (seconds >= 0)
@@ -163,38 +190,62 @@ static size_t on_header(char *data, size_t size, size_t count, void *user)
     return line.len;
 }
 
-static void body_begins(struct pw_transfer *transfer)
+/* Where the body goes as it comes, and how long it may be. */
+static struct pw_buffer *incoming(struct pw_reply *reply)
+{
+    return reply->encoding.kind != PW_ENCODING_NONE ? &reply->packed : &reply->body;
+}
+
+static size_t incoming_max_bytes(const struct pw_transfer *transfer)
+{
+    return transfer->reply->encoding.kind != PW_ENCODING_NONE
+               ? packed_max_bytes(transfer->body_max_bytes)
+               : transfer->body_max_bytes;
+}
+
+/* False: it says of itself that it is longer than the limit. */
+static bool body_begins(struct pw_transfer *transfer)
 {
     struct pw_http_response *response = &transfer->reply->response;
     curl_off_t length = -1;
+    size_t max_bytes;
 
     transfer->in_body = true;
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &response->status);
     if (!is_success(response->status) && transfer->body_max_bytes > ERROR_BODY_MAX_BYTES)
         transfer->body_max_bytes = ERROR_BODY_MAX_BYTES;
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-    if (length > 0 && length <= RESERVE_MAX_BYTES &&
-        (size_t)length <= transfer->body_max_bytes) /* failure shows at the append */
-        (void)pw_buffer_reserve(&transfer->reply->body, (size_t)length + PW_HTTP_BODY_PADDING);
+    max_bytes = incoming_max_bytes(transfer);
+    if (is_success(response->status) && !transfer->body_may_be_cut && length > 0 &&
+        (uint64_t)length > max_bytes)
+        return false; /* of a refusal the beginning is wanted */
+    /* Failure shows at the append. */
+    if (transfer->is_secret)
+        (void)pw_buffer_reserve(incoming(transfer->reply), max_bytes); /* see setup */
+    else if (length > 0 && length <= RESERVE_MAX_BYTES && (size_t)length <= max_bytes)
+        (void)pw_buffer_reserve(incoming(transfer->reply), (size_t)length + PW_HTTP_BODY_PADDING);
     /* From here on silence means a dead peer. Before, it may be a slow query, for which the
      * timeout is the only judge. */
     (void)curl_easy_setopt(transfer->easy, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES_PER_SECOND);
     (void)curl_easy_setopt(transfer->easy, CURLOPT_LOW_SPEED_TIME, (long)STALL_SECONDS);
+    return true;
 }
 
 static size_t on_body(char *data, size_t size, size_t count, void *user)
 {
     struct pw_transfer *transfer = user;
-    struct pw_buffer *body = &transfer->reply->body;
+    struct pw_buffer *body = incoming(transfer->reply);
     size_t len = size * count, room;
 
-    if (!transfer->in_body)
-        body_begins(transfer);
-    room = transfer->body_max_bytes - body->len;
+    if (!transfer->in_body && !body_begins(transfer)) {
+        transfer->cut = PW_CUT_BODY;
+        return CURL_WRITEFUNC_ERROR;
+    }
+    room = incoming_max_bytes(transfer) - body->len;
     if (len > room) {
         transfer->cut = PW_CUT_BODY;
-        if (!is_success(transfer->reply->response.status)) {
-            transfer->cut = PW_CUT_ERROR_BODY;
+        if (transfer->body_may_be_cut || !is_success(transfer->reply->response.status)) {
+            transfer->cut = PW_CUT_ENOUGH;
             if (pw_buffer_append(body, data, room) != PW_OK)
                 transfer->cut = PW_CUT_NOMEM;
         }
@@ -233,7 +284,7 @@ static CURLcode set_options(struct pw_transfer *transfer, const struct pw_http_r
     SET(HTTP_VERSION, (long)(request->http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
     SET(PROTOCOLS_STR, "http,https");
     SET(FOLLOWLOCATION, 0L);
-    SET(ACCEPT_ENCODING, "gzip, deflate");
+    SET(HTTP_CONTENT_DECODING, 0L); /* see http/unpack.h; headers_build asks for encodings */
     SET(PROXY, request->proxy != NULL ? request->proxy : ""); /* "" also shuts out http_proxy */
     SET(NOPROXY, "");
     SET(SUPPRESS_CONNECT_HEADERS, 1L);
@@ -297,9 +348,11 @@ enum pw_status pw_transfer_setup(struct pw_transfer *transfer,
     transfer->header_bytes = 0;
     transfer->cut = PW_CUT_NOT;
     transfer->headers_ended = transfer->in_body = false;
+    transfer->body_may_be_cut = request->body_may_be_cut;
     transfer->error_text[0] = '\0';
     transfer->reply = reply;
     transfer->wanted_header = request->wanted_header;
+    transfer->is_secret = request->is_secret;
     reply_clear(reply, request->body_max_bytes);
     /* Memory that grows leaves copies behind that nobody wipes. */
     if (request->is_secret &&
@@ -316,7 +369,25 @@ enum pw_status pw_transfer_setup(struct pw_transfer *transfer,
 
 /* ---- how it ended ----------------------------------------------------------------------------*/
 
-static enum pw_status timed_out(struct pw_transfer *transfer, struct pw_error *err)
+enum pw_status pw_transfer_late(const struct pw_transfer *transfer, struct pw_error *err)
+{
+    char text[32];
+
+    return pw_fail(err, PW_ENETWORK, "timed out after %s",
+                   pw_duration_text(text, sizeof text, transfer->timeout_ms));
+}
+
+int64_t pw_transfer_time_left_ms(const struct pw_transfer *transfer)
+{
+    curl_off_t spent_us = 0;
+    int64_t left_ms;
+
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &spent_us);
+    left_ms = transfer->timeout_ms - spent_us / 1000;
+    return left_ms > 1 ? left_ms : 1;
+}
+
+static enum pw_status timed_out(const struct pw_transfer *transfer, struct pw_error *err)
 {
     curl_off_t pretransfer_us = 0;
     char text[32];
@@ -328,21 +399,26 @@ static enum pw_status timed_out(struct pw_transfer *transfer, struct pw_error *e
     if (strncmp(transfer->error_text, "Operation too slow", 18) == 0)
         return pw_fail(err, PW_ENETWORK, "stalled: under %d bytes a second for %ds",
                        STALL_BYTES_PER_SECOND, STALL_SECONDS);
-    return pw_fail(err, PW_ENETWORK, "timed out after %s",
-                   pw_duration_text(text, sizeof text, transfer->timeout_ms));
+    return pw_transfer_late(transfer, err);
 }
 
-/* The body gets its padding, the views are set. */
+/* The body gets its padding. */
+static enum pw_status complete_body(struct pw_reply *reply, struct pw_error *err)
+{
+    if (pw_buffer_reserve(&reply->body, PW_HTTP_BODY_PADDING) != PW_OK)
+        return pw_fail_nomem(err);
+    memset(reply->body.data + reply->body.len, 0, PW_HTTP_BODY_PADDING);
+    reply->response.body = pw_buffer_str(&reply->body);
+    return PW_OK;
+}
+
+/* The views are set. */
 static enum pw_status complete(struct pw_transfer *transfer, struct pw_error *err)
 {
     struct pw_reply *reply = transfer->reply;
     struct pw_http_response *response = &reply->response;
 
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &response->status);
-    if (pw_buffer_reserve(&reply->body, PW_HTTP_BODY_PADDING) != PW_OK)
-        return pw_fail_nomem(err);
-    memset(reply->body.data + reply->body.len, 0, PW_HTTP_BODY_PADDING);
-    response->body = pw_buffer_str(&reply->body);
     response->content_type = pw_str_of(reply->content_type);
     response->request_id = pw_str_of(reply->request_id);
     if (reply->has_wanted)
@@ -352,7 +428,45 @@ static enum pw_status complete(struct pw_transfer *transfer, struct pw_error *er
             pw_retry_after_parse_ms(reply->retry_after, response->date_ms != PW_TIME_NONE
                                                             ? response->date_ms
                                                             : pw_clock_wall_ms(pw_clock_system()));
-    return PW_OK;
+    return complete_body(reply, err);
+}
+
+bool pw_transfer_is_packed(const struct pw_transfer *transfer)
+{
+    return transfer->reply->encoding.kind != PW_ENCODING_NONE && transfer->reply->packed.len > 0;
+}
+
+void pw_transfer_unpack_begin(struct pw_transfer *transfer, struct pw_unpack *unpack)
+{
+    struct pw_reply *reply = transfer->reply;
+
+    pw_unpack_begin(unpack, &reply->encoding, pw_buffer_str(&reply->packed), &reply->body,
+                    transfer->body_max_bytes);
+}
+
+static enum pw_status fail_over(const struct pw_transfer *transfer, struct pw_error *err)
+{
+    return pw_fail(err, PW_ELIMIT, "the answer is longer than the limit of %zu bytes",
+                   transfer->body_max_bytes);
+}
+
+enum pw_status pw_transfer_unpacked(struct pw_transfer *transfer, const struct pw_unpack *unpack,
+                                    bool *retry, struct pw_error *err)
+{
+    enum pw_status status;
+
+    if (is_success(transfer->reply->response.status)) {
+        *retry = unpack->state == PW_UNPACK_FAILED;
+        if (unpack->state == PW_UNPACK_OVER)
+            return fail_over(transfer, err);
+        if (unpack->state == PW_UNPACK_FAILED) {
+            *err = unpack->error;
+            return err->status;
+        }
+    }
+    status = complete_body(transfer->reply, err);
+    *retry = status != PW_OK;
+    return status;
 }
 
 enum pw_status pw_transfer_finish(struct pw_transfer *transfer, CURLcode code, bool *retry,
@@ -369,8 +483,7 @@ enum pw_status pw_transfer_finish(struct pw_transfer *transfer, CURLcode code, b
         break;
     case PW_CUT_BODY:
         *retry = false;
-        return pw_fail(err, PW_ELIMIT, "the answer is longer than the limit of %zu bytes",
-                       transfer->body_max_bytes);
+        return fail_over(transfer, err);
     case PW_CUT_HEADERS:
         *retry = false;
         return pw_fail(err, PW_ELIMIT, "the answer's headers are longer than %d bytes",
@@ -378,7 +491,7 @@ enum pw_status pw_transfer_finish(struct pw_transfer *transfer, CURLcode code, b
     case PW_CUT_NOMEM:
         *retry = true;
         return pw_fail_nomem(err);
-    case PW_CUT_ERROR_BODY:
+    case PW_CUT_ENOUGH:
         code = CURLE_OK;
         break;
     }

@@ -11,11 +11,14 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "http/http.h"
+#include "http/unpack.h"
 
 /* An answer. response points into the rest, so a reply is never copied. */
 struct pw_reply {
     struct pw_http_response response;
     struct pw_buffer body;
+    struct pw_buffer packed; /* the body as it came, where it has an encoding */
+    struct pw_encoding encoding;
     struct pw_buffer wanted; /* the header that the request asks for */
     bool has_wanted;
     char content_type[128], request_id[128], retry_after[64];
@@ -24,9 +27,9 @@ struct pw_reply {
 
 enum pw_transfer_cut {
     PW_CUT_NOT,
-    PW_CUT_BODY,       /* the body is over the caller's limit */
-    PW_CUT_ERROR_BODY, /* enough seen of an error page */
-    PW_CUT_HEADERS,    /* headers without end */
+    PW_CUT_BODY,    /* the body is over the caller's limit */
+    PW_CUT_ENOUGH,  /* enough seen of an error page, or of a body that may be cut */
+    PW_CUT_HEADERS, /* headers without end */
     PW_CUT_NOMEM
 };
 
@@ -38,7 +41,7 @@ struct pw_transfer {
     size_t body_max_bytes, header_bytes;
     int64_t timeout_ms, connect_timeout_ms;
     enum pw_transfer_cut cut;
-    bool headers_ended, in_body;
+    bool headers_ended, in_body, body_may_be_cut, is_secret;
     char error_text[CURL_ERROR_SIZE];
 };
 
@@ -51,9 +54,22 @@ PW_MUST_CHECK enum pw_status pw_transfer_setup(struct pw_transfer *transfer,
                                                const char *const *extra, struct pw_reply *reply,
                                                struct pw_error *err);
 /* How the attempt ended: PW_OK if there is a whole answer in reply->response, whatever its status;
- * else what went wrong and whether another attempt may help. */
+ * else what went wrong and whether another attempt may help. Where pw_transfer_is_packed then, it
+ * has no body yet: that is to be unpacked first. */
 PW_MUST_CHECK enum pw_status pw_transfer_finish(struct pw_transfer *transfer, CURLcode code,
                                                 bool *retry, struct pw_error *err);
+bool pw_transfer_is_packed(const struct pw_transfer *transfer);
+/* Readies unpack for the body. Only after finish; the transfer's reply must stay as it is. */
+void pw_transfer_unpack_begin(struct pw_transfer *transfer, struct pw_unpack *unpack);
+/* unpack is not at MORE any more: as pw_transfer_finish, with the body in the response. An error
+ * page is worth what could be unpacked of it: its status counts in any case. */
+PW_MUST_CHECK enum pw_status pw_transfer_unpacked(struct pw_transfer *transfer,
+                                                  const struct pw_unpack *unpack, bool *retry,
+                                                  struct pw_error *err);
+/* The attempt has taken as long as it may: the error that says so. */
+enum pw_status pw_transfer_late(const struct pw_transfer *transfer, struct pw_error *err);
+/* Milliseconds that the attempt still has, at least 1. */
+int64_t pw_transfer_time_left_ms(const struct pw_transfer *transfer);
 /* What an answer outside 2xx says, for people: "HTTP 503", "HTTP 302 redirected to …". */
 enum pw_status pw_reply_refusal(const struct pw_reply *reply, const char *url,
                                 struct pw_error *err);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void wiping_free(void *memory)
+void pw_wiping_free(void *memory)
 {
     if (memory != NULL)
         explicit_bzero(memory, malloc_usable_size(memory));
@@ -23,12 +23,12 @@ static void *wiping_realloc(void *memory, size_t size_bytes)
         return NULL;
     if (old_bytes > 0)
         memcpy(larger, memory, old_bytes < size_bytes ? old_bytes : size_bytes);
-    wiping_free(memory);
+    pw_wiping_free(memory);
     return larger;
 }
 
 CURLcode pw_wiping_curl_init(void)
 {
-    return curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wiping_free, wiping_realloc, strdup,
+    return curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, pw_wiping_free, wiping_realloc, strdup,
                                 calloc);
 }

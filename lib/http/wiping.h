@@ -8,5 +8,7 @@
 /* curl_global_init with an allocator that wipes. It has no say where libcurl was initialised
  * before. */
 CURLcode pw_wiping_curl_init(void);
+/* free(3) of memory that is overwritten before. */
+void pw_wiping_free(void *memory);
 
 #endif

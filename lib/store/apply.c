@@ -14,7 +14,8 @@
 enum { BATCH_REPORTS = 20000 }; /* bounds what one transaction holds */
 
 static const char source_sql[] =
-    "SELECT baseline_at, last_complete_at, empty_sweeps FROM source WHERE source_id = ?1";
+    "SELECT baseline_at, last_complete_at, empty_sweeps, shift_from, shift_since, shift_sweeps"
+    " FROM source WHERE source_id = ?1";
 static const char complete_sql[] =
     "UPDATE source SET last_complete_sweep_id = ?2, last_complete_at = ?3,"
     " baseline_at = coalesce(baseline_at, ?3), empty_sweeps = ?4 WHERE source_id = ?1";
@@ -59,7 +60,12 @@ static enum pw_status commit_batch(struct pw_applying *apply)
 
 static enum pw_status commit_full_batch(struct pw_applying *apply)
 {
-    return apply->batch_reports < BATCH_REPORTS ? PW_OK : commit_batch(apply);
+    enum pw_status status;
+
+    if (apply->batch_reports < BATCH_REPORTS)
+        return PW_OK;
+    status = pw_applying_undecided(apply);
+    return status == PW_OK ? commit_batch(apply) : status;
 }
 
 /* The three passes ------------------------------------------------------------------------------
@@ -123,6 +129,27 @@ static enum pw_status apply_unseen(struct pw_applying *apply)
             return status;
     }
     return PW_OK;
+}
+
+/* Nodes that no longer change as often as they did. */
+static enum pw_status settle_flapping(struct pw_applying *apply)
+{
+    int64_t node_id = 0;
+    enum pw_status status;
+
+    for (;;) {
+        status = pw_applying_next_flapping(apply, node_id, &node_id);
+        if (status != PW_OK || node_id == 0)
+            return status;
+        status = begin_batch(apply);
+        if (status == PW_OK)
+            status = pw_applying_settle(apply, node_id);
+        apply->batch_reports++;
+        if (status == PW_OK)
+            status = commit_full_batch(apply);
+        if (status != PW_OK)
+            return status;
+    }
 }
 
 /* A fleet that is gone at once is more often a wrong endpoint, project or permission than the
@@ -209,6 +236,8 @@ static enum pw_status finish_sweep(struct pw_applying *apply)
     if (status == PW_OK)
         status = pw_applying_health(apply);
     if (status == PW_OK)
+        status = pw_applying_shift(apply);
+    if (status == PW_OK)
         status =
             pw_sweep_row_end(apply->db, params->sweep_id, &params->facts, apply->result->changed,
                              apply->result->transitions, params->now_ms, apply->err);
@@ -234,6 +263,9 @@ static enum pw_status read_source(struct pw_applying *apply)
         apply->baseline_done = pw_db_column_int_or(statement, 0, PW_TIME_NONE) != PW_TIME_NONE;
         apply->last_complete_ms = pw_db_column_int_or(statement, 1, 0);
         apply->empty_before = sqlite3_column_int(statement, 2);
+        apply->shifting.from_sweep_id = pw_db_column_int_or(statement, 3, 0);
+        apply->shifting.since_ms = pw_db_column_int_or(statement, 4, PW_TIME_NONE);
+        apply->shifting.sweeps = sqlite3_column_int64(statement, 5);
     }
     (void)sqlite3_reset(statement);
     return status;
@@ -264,6 +296,8 @@ enum pw_status pw_apply_finish(struct pw_db *db, const struct pw_apply_params *p
         note_empty(&apply);
         if (apply.empty_now != 1) /* else it waits for the next sweep to say the same */
             status = apply_unseen(&apply);
+        if (status == PW_OK)
+            status = settle_flapping(&apply);
     }
     if (status == PW_OK)
         status = finish_sweep(&apply);
@@ -279,6 +313,7 @@ enum pw_status pw_apply_finish(struct pw_db *db, const struct pw_apply_params *p
         pw_log_warning("what sweep %" PRId64 " staged stays in the temporary file: %s",
                        params->sweep_id, ignored.message);
     free(apply.handled);
+    free(apply.window);
     pw_applying_free_slots(&apply);
     pw_buffer_free(&apply.node_key);
     pw_batch_free(&apply.found);

@@ -14,19 +14,7 @@
 #include "compliance/index.h"
 #include "compliance/report.h"
 #include "store/db.h"
-
-/* Who is owed an event. `add` may be called any number of times with the names of a hook and of the
- * rule that named it; the store keeps one delivery per hook. */
-struct pw_route_sink {
-    enum pw_status (*add)(struct pw_route_sink *sink, const char *hook, const char *rule);
-};
-struct pw_router {
-    /* Called on the store thread for each event; must not change anything. */
-    enum pw_status (*route)(const struct pw_router *router, const struct pw_event *event,
-                            struct pw_route_sink *sink);
-    /* Whether the recovery of a problem that `rule` sent to `hook` is to be sent too. */
-    bool (*wants_recovery)(const struct pw_router *router, const char *hook, const char *rule);
-};
+#include "store/router.h"
 
 enum pw_sweep_outcome { PW_SWEEP_COMPLETE, PW_SWEEP_INCOMPLETE, PW_SWEEP_FAILED };
 const char *pw_sweep_outcome_name(enum pw_sweep_outcome outcome);
@@ -71,6 +59,7 @@ struct pw_apply_result {
     int64_t events;
     size_t deliveries;
     bool baseline_set; /* this was the source's first complete sweep */
+    bool shift_begun;  /* a mass change waits for the next sweep to confirm it */
 };
 void pw_apply_result_free(struct pw_apply_result *result);
 
@@ -81,8 +70,13 @@ struct pw_apply_params {
     int64_t confirm;
     int64_t missing_after;
     int64_t failing_after; /* so many sweeps in a row that are not complete raise source.failing */
-    int64_t failing_repeat_ms;      /* and again after so long */
-    const struct pw_router *router; /* NULL: nobody is owed anything */
+    int64_t failing_repeat_ms; /* and again after so long */
+    int64_t flap_window;       /* complete sweeps; 0 = nothing flaps */
+    int64_t flap_on_percent, flap_off_percent;
+    int64_t mass_change_percent; /* 0 = nothing is held */
+    int64_t mass_change_min;
+    const struct pw_router *router;      /* NULL: nobody is owed anything */
+    const struct pw_patch_book *patches; /* for node.non_compliant; NULL: nobody asked for them */
     struct pw_sweep_facts facts;
     const struct pw_unseen
         *unseen; /* of a complete sweep: what it did not show; sorted by node_id */
@@ -102,6 +96,12 @@ PW_MUST_CHECK enum pw_status pw_apply_begin(struct pw_db *db, int64_t source_id,
 PW_MUST_CHECK enum pw_status pw_apply_stage(struct pw_db *db, int64_t sweep_id,
                                             const struct pw_report *reports, size_t count,
                                             struct pw_error *err);
+
+/* Adds to the book the reports that are about to turn their nodes non-compliant, of all that was
+ * staged: what pw_apply_finish will find, but for what only the diff can tell. Reads only. */
+PW_MUST_CHECK enum pw_status pw_apply_turning(struct pw_db *db,
+                                              const struct pw_apply_params *params,
+                                              struct pw_patch_book *book, struct pw_error *err);
 
 /* Applies what was staged and ends the sweep. On error the changes of the batches that were
  * committed are in *result (they are true); the rest is as if it had never been read, and the

@@ -4,6 +4,7 @@
 
 #include "store/applying.h"
 #include "store/columns.h"
+#include "store/owed.h"
 
 static enum pw_status reserve_slots(struct pw_applying *apply, size_t count)
 {
@@ -165,8 +166,14 @@ static enum pw_status write_report(struct pw_applying *apply, const struct pw_no
     return add_change(apply, &change);
 }
 
+static bool is_mass_kind(enum pw_event_type type)
+{
+    return type == PW_EVENT_NODE_COMPLIANT || type == PW_EVENT_NODE_NON_COMPLIANT ||
+           type == PW_EVENT_NODE_MISSING || type == PW_EVENT_NODE_RETURNED;
+}
+
 static enum pw_status write_event(struct pw_applying *apply, const struct pw_diff_event *decided,
-                                  int64_t node_id)
+                                  struct pw_node_row *node)
 {
     const struct pw_apply_params *params = apply->params;
     struct pw_event event = {
@@ -180,26 +187,42 @@ static enum pw_status write_event(struct pw_applying *apply, const struct pw_dif
         .has_to = decided->has_to,
         .report = decided->report,
         .previous = decided->previous,
+        .patches = decided->type == PW_EVENT_NODE_NON_COMPLIANT && params->patches != NULL
+                       ? pw_patch_book_find(params->patches, decided->report->id)
+                       : NULL,
         .sweep_id = params->sweep_id,
         .occurred_at_ms = decided->occurred_at_ms,
         .recorded_at_ms = params->now_ms,
     };
     bool is_transition =
         event.type == PW_EVENT_NODE_COMPLIANT || event.type == PW_EVENT_NODE_NON_COMPLIANT;
+    struct pw_owing owing = {.held_by = pw_applying_holder(apply)};
+    struct pw_flap_verdict flap = {.is_flapping = false};
     enum pw_status status = PW_OK;
 
     /* With `confirm`, what it was before ended some sweeps ago. */
     if (is_transition && event.previous == NULL) {
         pw_batch_clear(&apply->earlier);
-        status = pw_node_last_ended(apply->db, node_id, event.from, &apply->earlier, apply->err);
+        status =
+            pw_node_last_ended(apply->db, node->node_id, event.from, &apply->earlier, apply->err);
         if (status == PW_OK && apply->earlier.count > 0)
             event.previous = &apply->earlier.reports[0];
     }
+    if (status == PW_OK && is_transition)
+        status = pw_applying_flap(apply, node, &flap);
+    if (flap.is_flapping)
+        owing.muted_reason = PW_FLAPPING_REASON;
     if (status == PW_OK)
-        status = pw_event_record(apply->db, &event, params->source_id, node_id, params->router,
-                                 NULL, &apply->result->deliveries, apply->err);
+        status = pw_event_record(apply->db, &event, params->source_id, node->node_id,
+                                 params->router, &owing, &apply->result->deliveries, apply->err);
+    if (status == PW_OK && flap.begins)
+        status = pw_applying_flapping(apply, &event, node->node_id, &flap.facts);
     if (status != PW_OK)
         return status;
+    apply->shifting.is_touched = true;
+    /* That a node which is known to flap has changed once more is nobody's page. */
+    if (is_mass_kind(event.type) && (!flap.is_flapping || flap.begins))
+        apply->shifting.node_counts = true;
     apply->result->events++;
     apply->result->transitions += is_transition;
     return PW_OK;
@@ -277,8 +300,10 @@ static enum pw_status settle_node(struct pw_applying *apply, struct pw_node_row 
     status = write_node(apply, node, &decided);
     for (size_t i = 0; i < apply->slot_count && status == PW_OK; i++)
         status = write_report(apply, node, i, decided.restless);
+    apply->shifting.node_counts = false;
     for (size_t i = 0; i < decided.event_count && status == PW_OK; i++)
-        status = write_event(apply, &decided.events[i], node->node_id);
+        status = write_event(apply, &decided.events[i], node);
+    apply->shifting.nodes += apply->shifting.node_counts;
     apply->batch_reports += apply->slot_count;
     return status;
 }

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "store/chain.h"
+#include "store/connection.h"
 #include "store/schema_compare.h"
 
 enum { MIGRATION_PARTS = 2 };
@@ -104,6 +105,23 @@ enum pw_status pw_db_build(struct pw_db *db, struct pw_error *err)
     for (int i = 0; i < MIGRATION_COUNT && status == PW_OK; i++)
         status = run_migration(db, &migrations[i], err);
     return status;
+}
+
+enum pw_status pw_db_open_memory(struct pw_db *db, struct pw_error *err)
+{
+    *db = (struct pw_db){.mode = PW_DB_WRITE, .lock_fd = -1};
+    if (sqlite3_open_v2(":memory:", &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+                        NULL) != SQLITE_OK)
+        return db->handle == NULL ? pw_fail_nomem(err)
+                                  : pw_db_fail(db, err, "a database in memory");
+    return pw_db_build(db, err);
+}
+
+void pw_db_close_memory(struct pw_db *db)
+{
+    pw_db_statements_free(db);
+    (void)sqlite3_close(db->handle);
+    db->handle = NULL;
 }
 
 enum pw_status pw_db_migrate(struct pw_db *db, const char *path, struct pw_error *err)

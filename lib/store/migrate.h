@@ -29,6 +29,11 @@ PW_MUST_CHECK enum pw_status pw_db_identify(struct pw_db *db, const char *path,
 /* All migrations, on a database that is empty, without a word in the log. */
 PW_MUST_CHECK enum pw_status pw_db_build(struct pw_db *db, struct pw_error *err);
 
+/* An empty database of the newest version in memory, in a struct of the caller's; after an error,
+ * too, it is closed with pw_db_close_memory. */
+PW_MUST_CHECK enum pw_status pw_db_open_memory(struct pw_db *db, struct pw_error *err);
+void pw_db_close_memory(struct pw_db *db);
+
 /* Brings a fresh or old file to PW_DB_SCHEMA_VERSION in one transaction. */
 PW_MUST_CHECK enum pw_status pw_db_migrate(struct pw_db *db, const char *path,
                                            struct pw_error *err);

@@ -9,6 +9,7 @@ ALTER TABLE delivery ADD COLUMN wait_until INTEGER;
 -- The sweep whose changes are so many that nobody is told one by one before they are confirmed.
 ALTER TABLE delivery ADD COLUMN held_by INTEGER;
 ALTER TABLE delivery ADD COLUMN reason TEXT; -- why it is muted or dropped
+ALTER TABLE delivery ADD COLUMN retried_at INTEGER; -- when somebody had it tried anew
 ALTER TABLE delivery ADD COLUMN remind_at INTEGER; -- the next reminder; NULL: none
 ALTER TABLE delivery ADD COLUMN reminders INTEGER NOT NULL DEFAULT 0; -- made
 ALTER TABLE delivery ADD COLUMN reminded_at INTEGER; -- the last one
@@ -21,6 +22,7 @@ CREATE INDEX delivery_group ON delivery (hook, rule, group_key, wait_until)
     WHERE state = 'pending' AND group_key IS NOT NULL;
 CREATE INDEX delivery_muted ON delivery (hook, wait_until) WHERE state = 'muted' AND wait = 'mute';
 CREATE INDEX delivery_held ON delivery (held_by) WHERE held_by IS NOT NULL;
+CREATE INDEX delivery_told ON delivery (hook, delivered_at) WHERE state = 'delivered';
 CREATE INDEX delivery_remind ON delivery (hook, remind_at) WHERE remind_at IS NOT NULL;
 
 -- A mute that was removed ends at that moment; who ended it.
@@ -56,3 +58,8 @@ CREATE INDEX node_flapping ON node (source_id) WHERE flapping_since IS NOT NULL;
 -- it.
 ALTER TABLE source ADD COLUMN shift_since INTEGER;
 ALTER TABLE source ADD COLUMN shift_sweeps INTEGER NOT NULL DEFAULT 0;
+-- The first sweep of whose changes it is not decided yet whether they are a mass change: of one that
+-- waits, or of a process that died amid a sweep. No reference: retention may take the sweep.
+ALTER TABLE source ADD COLUMN shift_from INTEGER;
+-- The last so many complete sweeps of a source.
+CREATE INDEX sweep_complete ON sweep (source_id) WHERE outcome = 'complete';

@@ -1,345 +1,283 @@
-/* The delivery table as a queue. Order: of the pending deliveries of one hook, those of one node
- * (or, for source events, of one source) go one after the other by event_id; what is dead, dropped
- * or muted holds up nobody. */
+/* The delivery table as a durable queue: outcomes, and what start and reload do to it. Adding and
+ * claiming have files of their own. */
 #include "store/outbox.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "store/outbox_row.h"
 
-enum { WHY_MAX_BYTES = 500 };
+enum { WHY_MAX_BYTES = 500, PUT_OFF_MS = 2 * 60 * 60 * 1000 };
 
-/* Backoff never asks for more than a day, so that a later time than that stems from a clock that
- * was ahead when it was written: it counts as due now. Waiting for it might take years. */
-#define CLOCK_JUMP_MS "86400000"
-
-/* No older delivery of the same hook and node is pending, in flight included. Looks only at the
- * events of that node that are not older than the hook's oldest pending one; the CROSS JOINs keep
- * SQLite from going through the whole queue instead. */
-#define IS_HEAD_OF_LINE                                                                            \
-    "NOT EXISTS (SELECT 1 FROM event AS x"                                                         \
-    "  CROSS JOIN delivery AS y ON y.event_id = x.event_id AND y.hook = ?1"                        \
-    "  WHERE x.node_id IS e.node_id AND x.source_id = e.source_id"                                 \
-    "    AND x.event_id < e.event_id"                                                              \
-    "    AND x.event_id >= (SELECT min(z.event_id) FROM delivery AS z"                             \
-    "                        WHERE z.hook = ?1 AND z.state = 'pending')"                           \
-    "    AND y.state = 'pending')"
-
-static const char sql_add[] =
-    "INSERT INTO delivery (event_id, hook, rule, created_at, next_attempt_at)"
-    " VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT (event_id, hook) DO NOTHING";
-
-static const char sql_recover[] = "UPDATE delivery SET claimed_at = NULL, next_attempt_at = ?1"
+static const char recover_sql[] = "UPDATE delivery SET claimed_at = NULL, next_attempt_at = ?1"
                                   " WHERE state = 'pending' AND claimed_at IS NOT NULL";
 
-/* Stops at the first ?3 rows, going through the queue in its order. */
-static const char sql_due[] =
-    "SELECT d.delivery_id, d.event_id, d.attempts, d.created_at, e.uid, d.hook, d.rule, e.type,"
-    "       s.name, n.node_key,"
-    "       CASE WHEN json_valid(e.data) THEN json_extract(e.data, '$.data.node.name') END,"
-    "       e.from_status, e.to_status, e.data"
-    "  FROM delivery AS d INDEXED BY delivery_queue"
-    "  CROSS JOIN event AS e ON e.event_id = d.event_id"
-    "  JOIN source AS s ON s.source_id = e.source_id"
-    "  LEFT JOIN node AS n ON n.node_id = e.node_id"
-    " WHERE d.state = 'pending' AND d.hook = ?1 AND d.claimed_at IS NULL"
-    "   AND d.held_by IS NULL AND (d.next_attempt_at <= ?2 OR d.next_attempt_at > ?2 "
-    "+ " CLOCK_JUMP_MS ")"
-    "   AND " IS_HEAD_OF_LINE " ORDER BY d.event_id LIMIT ?3";
-enum {
-    DUE_DELIVERY_ID,
-    DUE_EVENT_ID,
-    DUE_ATTEMPTS,
-    DUE_CREATED_AT,
-    DUE_FIRST_TEXT,
-    DUE_TEXTS = 10
-};
+/* Event e tells of a problem of node n that is still the present one. */
+#define IS_OPEN                                                                                    \
+    "n.last_definite_status = 'non_compliant' AND e.to_status = 'non_compliant'"                   \
+    " AND e.type IN ('io.patchwatch.node.non_compliant', 'io.patchwatch.node.discovered',"         \
+    "                'io.patchwatch.node.settled')"                                                \
+    " AND NOT EXISTS (SELECT 1 FROM event AS l WHERE l.node_id = e.node_id"                        \
+    "                  AND l.event_id > e.event_id"                                                \
+    "                  AND +l.type IN ('io.patchwatch.node.compliant',"                            \
+    "                      'io.patchwatch.node.non_compliant', 'io.patchwatch.node.settled'))"
 
-static const char sql_claim[] =
-    "UPDATE delivery SET attempts = attempts + 1, claimed_at = ?2, last_attempt_at = ?2"
+/* ?3: a reminder follows after so long, where the problem is still open. */
+static const char delivered_sql[] =
+    "UPDATE delivery SET state = 'delivered', delivered_at = ?2, claimed_at = NULL, wait = NULL,"
+    " wait_until = NULL, last_error = NULL, reason = NULL,"
+    " remind_at = CASE WHEN ?3 > 0 AND EXISTS (SELECT 1 FROM event AS e"
+    "   JOIN node AS n ON n.node_id = e.node_id"
+    "  WHERE e.event_id = delivery.event_id AND " IS_OPEN ") THEN ?2 + ?3 END"
+    " WHERE delivery_id = ?1 AND state <> 'delivered'";
+static const char failed_sql[] =
+    "UPDATE delivery SET claimed_at = NULL, next_attempt_at = ?2, last_error = ?3,"
+    " state = CASE WHEN coalesce(retried_at, created_at) < ?4 THEN 'dead' ELSE state END,"
+    " group_key = CASE WHEN ?5 THEN NULL ELSE group_key END"
+    " WHERE delivery_id = ?1 AND state = 'pending'";
+static const char is_dead_sql[] = "SELECT state = 'dead' FROM delivery WHERE delivery_id = ?1";
+static const char reminded_sql[] =
+    "UPDATE delivery SET reminders = reminders + 1, reminded_at = ?2,"
+    " remind_at = CASE WHEN remind_at IS NOT NULL AND ?3 > 0 THEN ?2 + ?3 END"
+    " WHERE delivery_id = ?1";
+static const char not_reminded_sql[] =
+    "UPDATE delivery SET remind_at = CASE WHEN remind_at IS NOT NULL THEN ?2 END"
     " WHERE delivery_id = ?1";
 
-static const char sql_next_due[] =
-    "SELECT d.next_attempt_at FROM delivery AS d INDEXED BY delivery_waiting"
-    "  CROSS JOIN event AS e ON e.event_id = d.event_id"
-    " WHERE d.state = 'pending' AND d.claimed_at IS NULL AND d.hook = ?1"
-    "   AND d.next_attempt_at > ?2 AND " IS_HEAD_OF_LINE " ORDER BY d.next_attempt_at LIMIT 1";
+static const char turn_off_sql[] =
+    "INSERT INTO hook (name, target, reason, off_at) VALUES (?1, ?2, ?3, ?4)"
+    " ON CONFLICT (name) DO UPDATE SET target = ?2, reason = ?3, off_at = ?4";
+static const char turn_on_sql[] = "DELETE FROM hook";
 
-static const char sql_delivered[] =
-    "UPDATE delivery SET state = 'delivered', delivered_at = ?2, claimed_at = NULL,"
-    " last_error = NULL WHERE delivery_id = ?1 AND state <> 'delivered'";
-static const char sql_retry[] =
-    "UPDATE delivery SET claimed_at = NULL, next_attempt_at = ?2, last_error = ?3"
-    " WHERE delivery_id = ?1 AND state = 'pending'";
-static const char sql_dead[] = "UPDATE delivery SET state = 'dead', claimed_at = NULL,"
-                               " last_error = ?3 WHERE delivery_id = ?1 AND state = 'pending'";
-static const char sql_exists[] = "SELECT 1 FROM delivery WHERE delivery_id = ?1";
+static const char open_sql[] =
+    "SELECT d.delivery_id, d.hook, d.rule, coalesce(d.reminded_at, d.delivered_at), d.remind_at"
+    "  FROM node AS n CROSS JOIN event AS e ON e.node_id = n.node_id"
+    "  CROSS JOIN delivery AS d ON d.event_id = e.event_id AND d.state = 'delivered'"
+    " WHERE " IS_OPEN " ORDER BY d.delivery_id";
+static const char set_reminder_sql[] = "UPDATE delivery SET remind_at = ?2 WHERE delivery_id = ?1";
+static const char look_again_sql[] =
+    "UPDATE delivery SET wait_until = 0 WHERE state = 'muted' AND wait = 'mute'";
 
 static const char sql_pending_by_hook[] =
     "SELECT hook, count(*) FROM delivery WHERE state = 'pending' GROUP BY hook ORDER BY hook";
 
-enum pw_status pw_outbox_add(struct pw_db *db, int64_t event_id, const char *hook, const char *rule,
-                             int64_t now_ms, size_t *added, struct pw_error *err)
+static enum pw_status run(struct pw_db *db, const char *sql, int64_t first, int64_t second,
+                          struct pw_error *err)
 {
-    sqlite3_stmt *statement;
-    enum pw_status status = pw_db_prepare(db, sql_add, &statement, err);
-
-    if (status != PW_OK)
-        return status;
-    pw_db_bind_int(statement, 1, event_id);
-    pw_db_bind_text(statement, 2, hook);
-    pw_db_bind_text(statement, 3, rule);
-    pw_db_bind_int(statement, 4, now_ms);
-    status = pw_db_run(db, statement, err);
-    if (status == PW_OK && sqlite3_changes(pw_db_handle(db)) > 0)
-        (*added)++;
-    return status;
-}
-
-enum pw_status pw_outbox_recover(struct pw_db *db, int64_t now_ms, struct pw_error *err)
-{
-    sqlite3_stmt *statement;
-    enum pw_status status = pw_db_prepare(db, sql_recover, &statement, err);
-
-    if (status != PW_OK)
-        return status;
-    pw_db_bind_int(statement, 1, now_ms);
-    return pw_db_run(db, statement, err);
-}
-
-/* Claiming ---------------------------------------------------------------------------------- */
-
-void pw_delivery_free(struct pw_delivery *delivery)
-{
-    free(delivery);
-}
-
-static void free_list(struct pw_delivery *list)
-{
-    while (list != NULL) {
-        struct pw_delivery *next = list->next;
-        pw_delivery_free(list);
-        list = next;
-    }
-}
-
-/* A delivery and copies of its texts in one block. NULL where memory is short. */
-static struct pw_delivery *delivery_from_row(sqlite3_stmt *statement)
-{
-    struct pw_str texts[DUE_TEXTS];
-    size_t size_bytes = sizeof(struct pw_delivery);
-    struct pw_delivery *delivery;
-    char *to;
-
-    for (int i = 0; i < DUE_TEXTS; i++) {
-        texts[i] = pw_db_column_str(statement, DUE_FIRST_TEXT + i);
-        size_bytes += texts[i].len + 1;
-    }
-    delivery = malloc(size_bytes);
-    if (delivery == NULL)
-        return NULL;
-    to = (char *)(delivery + 1);
-    for (int i = 0; i < DUE_TEXTS; i++) {
-        if (texts[i].data == NULL)
-            continue;
-        memcpy(to, texts[i].data, texts[i].len);
-        to[texts[i].len] = '\0';
-        texts[i].data = to;
-        to += texts[i].len + 1;
-    }
-    *delivery = (struct pw_delivery){
-        .delivery_id = sqlite3_column_int64(statement, DUE_DELIVERY_ID),
-        .event_id = sqlite3_column_int64(statement, DUE_EVENT_ID),
-        .attempts = sqlite3_column_int64(statement, DUE_ATTEMPTS) + 1,
-        .created_at_ms = sqlite3_column_int64(statement, DUE_CREATED_AT),
-        .uid = texts[0].data,
-        .hook = texts[1].data,
-        .rule = texts[2].data,
-        .type = texts[3].data,
-        .source_name = texts[4].data,
-        .node_key = texts[5],
-        .node_name = texts[6],
-        .from = texts[7],
-        .to = texts[8],
-        .event_json = texts[9],
-    };
-    return delivery;
-}
-
-static enum pw_status read_due(struct pw_db *db, const char *hook, size_t max, int64_t now_ms,
-                               struct pw_delivery **out, size_t *count, struct pw_error *err)
-{
-    sqlite3_stmt *statement;
-    bool row;
-    enum pw_status status = pw_db_prepare(db, sql_due, &statement, err);
-
-    if (status != PW_OK)
-        return status;
-    pw_db_bind_text(statement, 1, hook);
-    pw_db_bind_int(statement, 2, now_ms);
-    pw_db_bind_int(statement, 3, max > INT32_MAX ? INT32_MAX : (int64_t)max);
-    while ((status = pw_db_step(db, statement, &row, err)) == PW_OK && row) {
-        *out = delivery_from_row(statement);
-        if (*out == NULL) {
-            status = pw_fail_nomem(err);
-            break;
-        }
-        out = &(*out)->next;
-        (*count)++;
-    }
-    sqlite3_reset(statement);
-    return status;
-}
-
-static enum pw_status mark_claimed(struct pw_db *db, int64_t delivery_id, int64_t now_ms,
-                                   struct pw_error *err)
-{
-    sqlite3_stmt *statement;
-    enum pw_status status = pw_db_prepare(db, sql_claim, &statement, err);
-
-    if (status != PW_OK)
-        return status;
-    pw_db_bind_int(statement, 1, delivery_id);
-    pw_db_bind_int(statement, 2, now_ms);
-    return pw_db_run(db, statement, err);
-}
-
-/* What waits after a claim. Where the claim took fewer than it might have, nothing more is due, and
- * what is left waits for a later time (sql_next_due looks only at those). */
-static enum pw_status find_next_due(struct pw_db *db, const char *hook, int64_t now_ms,
-                                    int64_t *next_due_ms, struct pw_error *err)
-{
-    sqlite3_stmt *statement;
-    bool row;
-    enum pw_status status = pw_db_prepare(db, sql_next_due, &statement, err);
-
-    if (status != PW_OK)
-        return status;
-    pw_db_bind_text(statement, 1, hook);
-    pw_db_bind_int(statement, 2, now_ms);
-    status = pw_db_step(db, statement, &row, err);
-    if (status == PW_OK && row) {
-        *next_due_ms = sqlite3_column_int64(statement, 0);
-        sqlite3_reset(statement);
-    }
-    return status;
-}
-
-/* Whether one more delivery is due at once. */
-static enum pw_status is_more_due(struct pw_db *db, const char *hook, int64_t now_ms, bool *more,
-                                  struct pw_error *err)
-{
-    sqlite3_stmt *statement;
-    enum pw_status status = pw_db_prepare(db, sql_due, &statement, err);
-
-    if (status != PW_OK)
-        return status;
-    pw_db_bind_text(statement, 1, hook);
-    pw_db_bind_int(statement, 2, now_ms);
-    pw_db_bind_int(statement, 3, 1);
-    status = pw_db_step(db, statement, more, err);
-    if (status == PW_OK && *more)
-        sqlite3_reset(statement);
-    return status;
-}
-
-enum pw_status pw_outbox_claim(struct pw_db *db, const char *hook, size_t max, int64_t now_ms,
-                               struct pw_delivery **out, int64_t *next_due_ms, struct pw_error *err)
-{
-    struct pw_delivery *list = NULL;
-    size_t count = 0;
-    bool more = false;
-    enum pw_status status;
-
-    *out = NULL;
-    *next_due_ms = PW_TIME_NONE;
-    status = pw_db_begin(db, err);
-    if (status != PW_OK)
-        return status;
-    status = read_due(db, hook, max, now_ms, &list, &count, err);
-    for (struct pw_delivery *each = list; each != NULL && status == PW_OK; each = each->next)
-        status = mark_claimed(db, each->delivery_id, now_ms, err);
-    if (status == PW_OK && count == max)
-        status = is_more_due(db, hook, now_ms, &more, err);
-    if (more)
-        *next_due_ms = now_ms;
-    else if (status == PW_OK)
-        status = find_next_due(db, hook, now_ms, next_due_ms, err);
-    if (status == PW_OK)
-        status = pw_db_commit(db, err);
-    if (status != PW_OK) {
-        pw_db_rollback(db);
-        free_list(list);
-        *next_due_ms = PW_TIME_NONE;
-        return status;
-    }
-    *out = list;
-    return PW_OK;
-}
-
-/* Outcomes ---------------------------------------------------------------------------------- */
-
-/* A delivery that somebody dropped while it was in flight stays dropped, which is no error; one
- * that does not exist is. */
-static enum pw_status check_exists(struct pw_db *db, int64_t delivery_id, struct pw_error *err)
-{
-    sqlite3_stmt *statement;
-    bool row;
-    enum pw_status status = pw_db_prepare(db, sql_exists, &statement, err);
-
-    if (status != PW_OK)
-        return status;
-    pw_db_bind_int(statement, 1, delivery_id);
-    status = pw_db_step(db, statement, &row, err);
-    if (status == PW_OK && !row)
-        return pw_fail(err, PW_ENOTFOUND, "no delivery %lld", (long long)delivery_id);
-    sqlite3_reset(statement);
-    return status;
-}
-
-static enum pw_status set_outcome(struct pw_db *db, const char *sql, int64_t delivery_id,
-                                  const int64_t *time_ms, const char *why, struct pw_error *err)
-{
-    char why_printable[WHY_MAX_BYTES];
     sqlite3_stmt *statement;
     enum pw_status status = pw_db_prepare(db, sql, &statement, err);
 
     if (status != PW_OK)
         return status;
-    pw_db_bind_int(statement, 1, delivery_id);
-    if (time_ms != NULL)
-        pw_db_bind_int(statement, 2, *time_ms);
+    if (sqlite3_bind_parameter_count(statement) > 0)
+        pw_db_bind_int(statement, 1, first);
+    if (sqlite3_bind_parameter_count(statement) > 1)
+        pw_db_bind_int_or_null(statement, 2, second, PW_TIME_NONE);
+    return pw_db_run(db, statement, err);
+}
+
+enum pw_status pw_outbox_recover(struct pw_db *db, int64_t now_ms, struct pw_error *err)
+{
+    return run(db, recover_sql, now_ms, 0, err);
+}
+
+/* Outcomes ---------------------------------------------------------------------------------- */
+
+static enum pw_status record_delivered(struct pw_db *db, const struct pw_delivery *delivery,
+                                       const struct pw_outcome *outcome, struct pw_error *err)
+{
+    sqlite3_stmt *statement;
+    enum pw_status status =
+        pw_db_prepare(db, delivery->reminder > 0 ? reminded_sql : delivered_sql, &statement, err);
+    int64_t repeat_ms =
+        outcome->router != NULL
+            ? outcome->router->repeat_ms(outcome->router, delivery->hook, delivery->rule)
+            : 0;
+
+    if (status != PW_OK)
+        return status;
+    pw_db_bind_int(statement, 1, delivery->delivery_id);
+    pw_db_bind_int(statement, 2, outcome->now_ms);
+    pw_db_bind_int(statement, 3, repeat_ms);
+    return pw_db_run(db, statement, err);
+}
+
+static enum pw_status record_failed(struct pw_db *db, const struct pw_delivery *delivery,
+                                    struct pw_outcome *outcome, struct pw_error *err)
+{
+    char why[WHY_MAX_BYTES];
+    sqlite3_stmt *statement;
+    enum pw_status status = pw_db_prepare(db, failed_sql, &statement, err);
+    bool row;
+
+    if (status != PW_OK)
+        return status;
+    pw_db_bind_int(statement, 1, delivery->delivery_id);
+    pw_db_bind_int(statement, 2, outcome->next_attempt_at_ms);
     /* Often the words of a remote machine, to be shown on a terminal. */
-    if (why != NULL)
-        pw_db_bind_text(statement, 3,
-                        pw_text_printable(why_printable, sizeof why_printable, pw_str_of(why)));
+    pw_db_bind_text(statement, 3, pw_text_printable(why, sizeof why, pw_str_of(outcome->why)));
+    pw_db_bind_int(statement, 4, outcome->dead_before_ms);
+    pw_db_bind_int(statement, 5, outcome->kind == PW_OUTCOME_REFUSED);
     status = pw_db_run(db, statement, err);
-    /* The text is not ours to keep beyond this function. */
-    sqlite3_clear_bindings(statement);
-    if (status == PW_OK && sqlite3_changes(pw_db_handle(db)) == 0)
-        status = check_exists(db, delivery_id, err);
+    sqlite3_clear_bindings(statement); /* the text is not ours to keep beyond this function */
+    if (status != PW_OK || sqlite3_changes(pw_db_handle(db)) == 0)
+        return status;
+    status = pw_db_prepare(db, is_dead_sql, &statement, err);
+    if (status != PW_OK)
+        return status;
+    pw_db_bind_int(statement, 1, delivery->delivery_id);
+    status = pw_db_step(db, statement, &row, err);
+    if (status == PW_OK && row)
+        outcome->dead += sqlite3_column_int(statement, 0) != 0;
+    (void)sqlite3_reset(statement);
     return status;
 }
 
-enum pw_status pw_outbox_delivered(struct pw_db *db, int64_t delivery_id, int64_t now_ms,
-                                   struct pw_error *err)
+enum pw_status pw_outbox_record(struct pw_db *db, const struct pw_delivery *list,
+                                struct pw_outcome *outcome, struct pw_error *err)
 {
-    return set_outcome(db, sql_delivered, delivery_id, &now_ms, NULL, err);
+    enum pw_status status = pw_db_begin(db, err);
+
+    outcome->dead = outcome->gone = 0;
+    if (status != PW_OK)
+        return status;
+    for (const struct pw_delivery *each = list; each != NULL && status == PW_OK;
+         each = each->next) {
+        int before = sqlite3_total_changes(pw_db_handle(db));
+
+        if (outcome->kind == PW_OUTCOME_DELIVERED)
+            status = record_delivered(db, each, outcome, err);
+        else if (each->reminder > 0)
+            status = run(db, not_reminded_sql, each->delivery_id, outcome->next_attempt_at_ms, err);
+        else
+            status = record_failed(db, each, outcome, err);
+        outcome->gone += sqlite3_total_changes(pw_db_handle(db)) == before;
+    }
+    if (status == PW_OK)
+        status = pw_db_commit(db, err);
+    if (status != PW_OK)
+        pw_db_rollback(db);
+    return status;
 }
 
-enum pw_status pw_outbox_retry(struct pw_db *db, int64_t delivery_id, int64_t next_attempt_at_ms,
-                               const char *why, struct pw_error *err)
+enum pw_status pw_outbox_turn_off(struct pw_db *db, const char *hook, const char *target,
+                                  const char *reason, int64_t now_ms, struct pw_error *err)
 {
-    return set_outcome(db, sql_retry, delivery_id, &next_attempt_at_ms, why, err);
+    char printable[WHY_MAX_BYTES];
+    sqlite3_stmt *statement;
+    enum pw_status status = pw_db_prepare(db, turn_off_sql, &statement, err);
+
+    if (status != PW_OK)
+        return status;
+    pw_db_bind_text(statement, 1, hook);
+    pw_db_bind_text(statement, 2, target != NULL ? target : "");
+    pw_db_bind_text(statement, 3,
+                    pw_text_printable(printable, sizeof printable, pw_str_of(reason)));
+    pw_db_bind_int(statement, 4, now_ms);
+    status = pw_db_run(db, statement, err);
+    sqlite3_clear_bindings(statement);
+    return status;
 }
 
-enum pw_status pw_outbox_dead(struct pw_db *db, int64_t delivery_id, const char *why,
-                              struct pw_error *err)
+enum pw_status pw_outbox_turn_on(struct pw_db *db, struct pw_error *err)
 {
-    return set_outcome(db, sql_dead, delivery_id, NULL, why, err);
+    return run(db, turn_on_sql, 0, 0, err);
+}
+
+/* New rules --------------------------------------------------------------------------------- */
+
+struct reminder {
+    int64_t delivery_id;
+    int64_t remind_at_ms; /* PW_TIME_NONE = never */
+};
+
+struct reminders {
+    struct reminder *items;
+    size_t count, capacity;
+};
+
+static bool add_reminder(struct reminders *list, struct reminder item)
+{
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity == 0 ? 64 : list->capacity * 2;
+        struct reminder *items = realloc(list->items, capacity * sizeof *items);
+
+        if (items == NULL)
+            return false;
+        list->items = items;
+        list->capacity = capacity;
+    }
+    list->items[list->count++] = item;
+    return true;
+}
+
+/* Whether a reminder stays when it is: it is what the rules ask for, or is put off a little, being
+ * made at this moment or muted. */
+static bool is_fine(int64_t is_ms, int64_t ought_ms, int64_t now_ms)
+{
+    return is_ms == ought_ms || (is_ms != PW_TIME_NONE && ought_ms != PW_TIME_NONE &&
+                                 ought_ms <= now_ms && is_ms <= now_ms + PUT_OFF_MS);
+}
+
+/* The reminders that the rules now ask for and the table does not say so. */
+static enum pw_status find_reminders(struct pw_db *db, const struct pw_router *router,
+                                     int64_t now_ms, struct reminders *list, struct pw_error *err)
+{
+    sqlite3_stmt *statement;
+    enum pw_status status = pw_db_prepare(db, open_sql, &statement, err);
+    bool row;
+
+    if (status != PW_OK)
+        return status;
+    while ((status = pw_db_step(db, statement, &row, err)) == PW_OK && row) {
+        char *hook = pw_str_dup(pw_db_column_str(statement, 1));
+        char *rule = pw_str_dup(pw_db_column_str(statement, 2));
+        int64_t told_ms = sqlite3_column_int64(statement, 3);
+        int64_t is_ms = pw_db_column_int_or(statement, 4, PW_TIME_NONE), repeat_ms = 0, ought_ms;
+
+        if (hook != NULL && rule != NULL)
+            repeat_ms = router->repeat_ms(router, hook, rule);
+        ought_ms = repeat_ms > 0 ? told_ms + repeat_ms : PW_TIME_NONE;
+        if (hook == NULL || rule == NULL ||
+            (!is_fine(is_ms, ought_ms, now_ms) &&
+             !add_reminder(list, (struct reminder){sqlite3_column_int64(statement, 0), ought_ms})))
+            status = pw_fail_nomem(err);
+        free(hook);
+        free(rule);
+        if (status != PW_OK)
+            break;
+    }
+    (void)sqlite3_reset(statement);
+    return status;
+}
+
+enum pw_status pw_outbox_look_again(struct pw_db *db, struct pw_error *err)
+{
+    return run(db, look_again_sql, 0, 0, err);
+}
+
+enum pw_status pw_outbox_follow(struct pw_db *db, const struct pw_router *router, int64_t now_ms,
+                                struct pw_error *err)
+{
+    struct reminders list = {0};
+    enum pw_status status = pw_db_begin(db, err);
+
+    if (status != PW_OK)
+        return status;
+    status = find_reminders(db, router, now_ms, &list, err);
+    for (size_t i = 0; i < list.count && status == PW_OK; i++)
+        status =
+            run(db, set_reminder_sql, list.items[i].delivery_id, list.items[i].remind_at_ms, err);
+    if (status == PW_OK)
+        status = pw_outbox_look_again(db, err);
+    if (status == PW_OK)
+        status = pw_db_commit(db, err);
+    if (status != PW_OK)
+        pw_db_rollback(db);
+    free(list.items);
+    return status;
 }
 
 /* Orphans ----------------------------------------------------------------------------------- */
@@ -385,5 +323,74 @@ enum pw_status pw_outbox_orphans(struct pw_db *db, const char *const *hooks, siz
         }
     }
     sqlite3_reset(statement);
+    return status;
+}
+
+/* The state of the world ------------------------------------------------------------------- */
+
+static const char standing_sql[] =
+    "SELECT " PW_DELIVERY_COLUMNS " FROM delivery AS d CROSS JOIN event AS e USING (event_id)"
+    "  JOIN source AS s ON s.source_id = e.source_id"
+    "  LEFT JOIN node AS n ON n.node_id = e.node_id"
+    " WHERE d.delivery_id IN"
+    "  (SELECT d.delivery_id FROM node AS n CROSS JOIN event AS e ON e.node_id = n.node_id"
+    "     CROSS JOIN delivery AS d ON d.event_id = e.event_id AND d.hook = ?1"
+    "    WHERE d.state = 'delivered' AND " IS_OPEN "   UNION ALL"
+    "   SELECT d.delivery_id FROM source AS s"
+    "     CROSS JOIN event AS e ON e.source_id = s.source_id AND e.node_id IS NULL"
+    "      AND e.type = 'io.patchwatch.source.failing'"
+    "     CROSS JOIN delivery AS d ON d.event_id = e.event_id AND d.hook = ?1"
+    "    WHERE s.failing_told_at IS NOT NULL AND d.state = 'delivered'"
+    "      AND NOT EXISTS (SELECT 1 FROM event AS l WHERE l.source_id = s.source_id"
+    "        AND l.node_id IS NULL AND l.type = 'io.patchwatch.source.failing'"
+    "        AND l.event_id > e.event_id)"
+    "   UNION ALL"
+    "   SELECT d.delivery_id FROM delivery AS d INDEXED BY delivery_told"
+    "     CROSS JOIN event AS e ON e.event_id = d.event_id"
+    "    WHERE d.hook = ?1 AND d.state = 'delivered' AND d.delivered_at >= ?2"
+    "      AND e.type IN ('io.patchwatch.node.compliant', 'io.patchwatch.node.settled',"
+    "                     'io.patchwatch.node.returned', 'io.patchwatch.source.recovered')"
+    "      AND NOT EXISTS (SELECT 1 FROM event AS l WHERE l.node_id = e.node_id"
+    "        AND l.event_id > e.event_id AND +l.type IN ('io.patchwatch.node.non_compliant',"
+    "            'io.patchwatch.node.missing', 'io.patchwatch.node.settled')))"
+    " AND d.delivery_id > ?3 ORDER BY d.delivery_id LIMIT ?4";
+
+enum pw_status pw_outbox_standing(struct pw_db *db, const char *hook, int64_t ended_since_ms,
+                                  int64_t after_id, size_t max, struct pw_delivery **out,
+                                  int64_t *last_id, struct pw_error *err)
+{
+    struct pw_delivery **end = out;
+    sqlite3_stmt *statement;
+    enum pw_status status = pw_db_prepare(db, standing_sql, &statement, err);
+    size_t count = 0;
+    bool row;
+
+    *out = NULL;
+    *last_id = 0;
+    if (status != PW_OK)
+        return status;
+    pw_db_bind_text(statement, 1, hook);
+    pw_db_bind_int(statement, 2, ended_since_ms);
+    pw_db_bind_int(statement, 3, after_id);
+    pw_db_bind_int(statement, 4, max > INT32_MAX ? INT32_MAX : (int64_t)max);
+    while ((status = pw_db_step(db, statement, &row, err)) == PW_OK && row) {
+        *end = pw_delivery_read(statement);
+        if (*end == NULL) {
+            status = pw_fail_nomem(err);
+            break;
+        }
+        (*end)->reminder = 0;
+        count++;
+        *last_id = (*end)->delivery_id;
+        end = &(*end)->next;
+    }
+    (void)sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    if (count < max)
+        *last_id = 0;
+    if (status != PW_OK) {
+        pw_delivery_free(*out);
+        *out = NULL;
+    }
     return status;
 }

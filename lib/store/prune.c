@@ -36,7 +36,9 @@ static const char stays_sql[] =
     "       AND NOT (e.recorded_at > ?4 AND EXISTS (SELECT 1 FROM event AS l"
     "                 WHERE +l.event_id > e.event_id AND l.recorded_at < ?3)))"
     " OR EXISTS (SELECT 1 FROM delivery AS d WHERE d.event_id = e.event_id"
-    "             AND d.state IN ('pending', 'dead'))) ORDER BY e.event_id LIMIT 1";
+    "             AND (d.state IN ('pending', 'dead')"
+    "                  OR (d.state = 'muted' AND d.wait IS NOT NULL)))) ORDER BY e.event_id LIMIT "
+    "1";
 static const char last_sql[] = "SELECT event_id, chain_hash FROM event WHERE event_id <= ?1"
                                " ORDER BY event_id DESC LIMIT 1";
 /* Who was told of a problem that is still open is owed its end. CROSS JOIN holds SQLite to this
@@ -45,11 +47,14 @@ static const char told_node_sql[] =
     "INSERT INTO told (source_id, node_id, event_id, hook, rule)"
     " SELECT e.source_id, e.node_id, e.event_id, d.hook, d.rule FROM event AS e"
     " CROSS JOIN node AS n ON n.node_id = e.node_id AND n.last_definite_status = 'non_compliant'"
-    " CROSS JOIN delivery AS d ON d.event_id = e.event_id AND d.state = 'delivered'"
-    "  WHERE e.event_id <= ?1 AND +e.type = 'io.patchwatch.node.non_compliant'"
+    " CROSS JOIN delivery AS d ON d.event_id = e.event_id"
+    "  AND (d.state = 'delivered' OR (d.state = 'muted' AND d.reason GLOB 'fleet.shift *'))"
+    "  WHERE e.event_id <= ?1 AND e.to_status = 'non_compliant'"
+    "    AND +e.type IN ('io.patchwatch.node.non_compliant', 'io.patchwatch.node.discovered',"
+    "                    'io.patchwatch.node.settled')"
     "    AND NOT EXISTS (SELECT 1 FROM event AS l WHERE l.node_id = e.node_id"
-    "                     AND l.event_id > e.event_id"
-    "                     AND +l.type = 'io.patchwatch.node.non_compliant')";
+    "                     AND l.event_id > e.event_id AND +l.type IN"
+    "                      ('io.patchwatch.node.non_compliant', 'io.patchwatch.node.settled'))";
 static const char told_source_sql[] =
     "INSERT INTO told (source_id, event_id, hook, rule)"
     " SELECT e.source_id, e.event_id, d.hook, d.rule FROM event AS e"
@@ -76,7 +81,12 @@ static const char drop_nodes_sql[] =
     " (SELECT n.node_id FROM node AS n WHERE n.missing_since < ?1"
     "    AND NOT EXISTS (SELECT 1 FROM report AS r WHERE r.node_id = n.node_id)"
     "    AND NOT EXISTS (SELECT 1 FROM event AS e WHERE e.node_id = n.node_id)"
-    "    AND NOT EXISTS (SELECT 1 FROM told AS t WHERE t.node_id = n.node_id) LIMIT ?2)";
+    "    AND NOT EXISTS (SELECT 1 FROM told AS t WHERE t.node_id = n.node_id)"
+    "    AND NOT EXISTS (SELECT 1 FROM ack AS a WHERE a.node_id = n.node_id) LIMIT ?2)";
+/* What people said about alerts goes with the alerts; an ack of a machine that is gone with it. */
+static const char drop_acks_sql[] = "DELETE FROM ack WHERE ended_at < ?1 OR node_id IN"
+                                    " (SELECT n.node_id FROM node AS n WHERE n.missing_since < ?1)";
+static const char drop_mutes_sql[] = "DELETE FROM mute WHERE until_at < ?1";
 
 static const char space_sql[] = "SELECT (SELECT auto_vacuum FROM pragma_auto_vacuum()),"
                                 " (SELECT freelist_count FROM pragma_freelist_count())";
@@ -229,9 +239,13 @@ static enum pw_status prune_nodes(struct pw_db *db, struct pw_prune *prune, int6
                                   struct pw_error *err)
 {
     int64_t gone = 0;
-    enum pw_status status =
-        run(db, drop_nodes_sql, (const int64_t[]){prune->cutoff_ms, STEP_ROWS}, 2, &gone, err);
+    enum pw_status status = run(db, drop_acks_sql, &prune->cutoff_ms, 1, NULL, err);
 
+    if (status == PW_OK)
+        status = run(db, drop_mutes_sql, &prune->cutoff_ms, 1, NULL, err);
+    if (status == PW_OK)
+        status =
+            run(db, drop_nodes_sql, (const int64_t[]){prune->cutoff_ms, STEP_ROWS}, 2, &gone, err);
     prune->nodes += gone;
     if (status == PW_OK && gone > 0)
         status = pw_horizon_move(db, prune->cutoff_ms, now_ms, err);

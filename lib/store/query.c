@@ -107,6 +107,11 @@ enum pw_status pw_query_problems(struct pw_db *db, int64_t limit, struct pw_rows
     return status;
 }
 
+enum pw_status pw_query_hooks_off(struct pw_db *db, struct pw_rows *out, struct pw_error *err)
+{
+    return ask(db, pw_sql_hooks_off, out, err);
+}
+
 enum pw_status pw_query_backlog(struct pw_db *db, struct pw_rows *out, struct pw_error *err)
 {
     return ask(db, pw_sql_backlog, out, err);

@@ -46,6 +46,9 @@ PW_MUST_CHECK enum pw_status pw_query_problems(struct pw_db *db, int64_t limit, 
 /* What is pending or dead, a row a hook and state. */
 PW_MUST_CHECK enum pw_status pw_query_backlog(struct pw_db *db, struct pw_rows *out,
                                               struct pw_error *err);
+/* Hooks that their receivers turned off while they are owed something. */
+PW_MUST_CHECK enum pw_status pw_query_hooks_off(struct pw_db *db, struct pw_rows *out,
+                                                struct pw_error *err);
 /* One row: the transitions recorded since then, and how many of them were told. */
 PW_MUST_CHECK enum pw_status pw_query_told(struct pw_db *db, int64_t since_ms, struct pw_rows *out,
                                            struct pw_error *err);

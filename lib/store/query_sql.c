@@ -63,8 +63,8 @@ const char pw_sql_backlog[] =
     "         WHERE d.state = 'pending' AND d.hook = b.hook AND d.last_error IS NOT NULL"
     "         ORDER BY d.event_id LIMIT 1) AS last_error"
     "  FROM (SELECT hook, count(*) AS deliveries, min(created_at) AS oldest_at,"
-    "               max(attempts) AS attempts"
-    "          FROM delivery WHERE state = 'pending' GROUP BY hook) AS b"
+    "               max(attempts) AS attempts FROM delivery"
+    "         WHERE state = 'pending' AND wait IS NOT 'escalation' GROUP BY hook) AS b"
     " UNION ALL "
     "SELECT b.hook, 'dead', b.deliveries, b.oldest_at, b.attempts,"
     "       (SELECT d.last_error FROM delivery AS d"
@@ -75,6 +75,11 @@ const char pw_sql_backlog[] =
     "          FROM delivery WHERE state = 'dead' GROUP BY hook) AS b"
     " ORDER BY hook, state";
 
+/* Those only that somebody waits for. */
+const char pw_sql_hooks_off[] =
+    "SELECT h.name, h.off_at, h.reason FROM hook AS h WHERE EXISTS (SELECT 1 FROM delivery AS d"
+    " WHERE d.hook = h.name AND d.state = 'pending') ORDER BY h.name";
+
 const char pw_sql_told[] =
     "SELECT count(*) AS transitions,"
     "       count(*) FILTER (WHERE owed = 0) AS owed_to_nobody,"
@@ -82,9 +87,12 @@ const char pw_sql_told[] =
     "       count(*) FILTER (WHERE pending > 0) AS waiting,"
     "       count(*) FILTER (WHERE dead > 0) AS given_up,"
     "       count(*) FILTER (WHERE held > 0) AS held_back"
-    "  FROM (SELECT count(d.delivery_id) AS owed,"
+    /* An escalation that waits for its time is no debt yet. */
+    "  FROM (SELECT count(d.delivery_id) FILTER (WHERE d.state <> 'pending' OR d.wait IS NOT"
+    "                   'escalation') AS owed,"
     "               count(*) FILTER (WHERE d.state = 'delivered') AS delivered,"
-    "               count(*) FILTER (WHERE d.state = 'pending') AS pending,"
+    "               count(*) FILTER (WHERE d.state = 'pending' AND d.wait IS NOT 'escalation')"
+    "                   AS pending,"
     "               count(*) FILTER (WHERE d.state = 'dead') AS dead,"
     "               count(*) FILTER (WHERE d.state IN ('muted', 'dropped')) AS held"
     "          FROM event AS e INDEXED BY event_by_time"
@@ -256,7 +264,11 @@ const char pw_sql_sweeps_of_source[] =
     "SELECT d.delivery_id, d.hook, d.rule, d.state, d.event_id,"                                   \
     "       replace(e.type, 'io.patchwatch.', '') AS type, s.name AS source, n.node_key, n.name,"  \
     "       e.recorded_at, d.attempts, d.created_at, d.last_attempt_at, d.next_attempt_at,"        \
-    "       d.delivered_at, d.last_error"
+    "       d.delivered_at, d.last_error, d.reason, d.reminders, d.reminded_at,"                   \
+    "       coalesce(d.last_error, d.reason, CASE WHEN d.held_by IS NOT NULL"                      \
+    "                THEN 'one of many at once, to be confirmed' END,"                             \
+    "                CASE d.wait WHEN 'group' THEN 'waits for its group'"                          \
+    "                            WHEN 'escalation' THEN 'if it still stands then' END) AS note"
 #define DELIVERY_JOINS                                                                             \
     " CROSS JOIN source AS s ON s.source_id = e.source_id"                                         \
     "  LEFT JOIN node AS n ON n.node_id = e.node_id"
@@ -285,6 +297,7 @@ const struct pw_query_text pw_query_texts[] = {
     {"totals", pw_sql_totals},
     {"problems", pw_sql_problems},
     {"backlog", pw_sql_backlog},
+    {"hooks_off", pw_sql_hooks_off},
     {"told", pw_sql_told},
     {"nodes", pw_sql_nodes},
     {"at", pw_sql_at},

@@ -6,6 +6,7 @@ extern const char pw_sql_sources[];
 extern const char pw_sql_totals[];
 extern const char pw_sql_problems[];
 extern const char pw_sql_backlog[];
+extern const char pw_sql_hooks_off[];
 extern const char pw_sql_told[];
 extern const char pw_sql_nodes[];
 extern const char pw_sql_at[];

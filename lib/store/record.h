@@ -17,6 +17,7 @@
 struct pw_node_row {
     int64_t node_id; /* 0 = not stored yet */
     struct pw_node_state state;
+    int64_t flapping_since_ms; /* PW_TIME_NONE = it does not */
 };
 
 /* Finds a node by its key. state.exists says whether it is there. */

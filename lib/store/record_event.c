@@ -1,11 +1,10 @@
 /* Rows of events and of the deliveries that they owe, written in one transaction with the change
  * that they tell of. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "store/chain.h"
-#include "store/outbox.h"
+#include "store/owe.h"
 #include "store/record.h"
 
 enum { EVENT_MAX_BYTES = 8 * 1024 * 1024 };
@@ -15,28 +14,6 @@ static const char add_sql[] =
     "INSERT INTO event (event_id, uid, type, source_id, node_id, sweep_id, from_status, to_status,"
     " cause, occurred_at, recorded_at, data, chain_hash)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-static const char hold_sql[] =
-    "UPDATE delivery SET state = CASE WHEN ?3 IS NULL THEN state ELSE 'muted' END, reason = ?3,"
-    " held_by = CASE WHEN ?3 IS NULL THEN ?4 END WHERE event_id = ?1 AND hook = ?2";
-/* Who was told, or is still to be told, of the problem that now ends. */
-static const char node_told_sql[] =
-    "SELECT d.hook, d.rule FROM delivery AS d WHERE d.event_id ="
-    " (SELECT max(e.event_id) FROM event AS e"
-    "   WHERE e.node_id = ?1 AND +e.type = 'io.patchwatch.node.non_compliant')"
-    " AND d.state IN ('pending', 'delivered', 'dead') ORDER BY d.delivery_id";
-static const char source_told_sql[] =
-    "SELECT d.hook, d.rule FROM delivery AS d WHERE d.event_id ="
-    " (SELECT max(e.event_id) FROM event AS e WHERE e.node_id IS NULL AND e.source_id = ?1"
-    "   AND e.type = 'io.patchwatch.source.failing')"
-    " AND d.state IN ('pending', 'delivered', 'dead') ORDER BY d.delivery_id";
-/* The same where retention took that event away. */
-static const char node_was_told_sql[] =
-    "SELECT hook, rule FROM told WHERE node_id = ?1 ORDER BY told_id";
-static const char source_was_told_sql[] =
-    "SELECT hook, rule FROM told WHERE node_id IS NULL AND source_id = ?1 ORDER BY told_id";
-static const char forget_node_sql[] = "DELETE FROM told WHERE node_id = ?1";
-static const char forget_source_sql[] = "DELETE FROM told WHERE node_id IS NULL AND source_id = ?1";
-
 /* The first id of this name that no event has. */
 static enum pw_status choose_uid(struct pw_db *db, struct pw_event *event, struct pw_error *err)
 {
@@ -100,106 +77,12 @@ static enum pw_status add_row(struct pw_db *db, const struct pw_event *event, in
     return pw_db_run(db, statement, err);
 }
 
-/* Writes deliveries for the hooks that the router names. */
-struct outbox_sink {
-    struct pw_route_sink sink;
-    struct pw_db *db;
-    const struct pw_event *event;
-    const struct pw_owing *owing; /* or NULL */
-    size_t *added;
-    struct pw_error *err;
-};
-
-static enum pw_status sink_add(struct pw_route_sink *sink, const char *hook, const char *rule)
-{
-    struct outbox_sink *outbox = (struct outbox_sink *)sink;
-    const struct pw_owing *owing = outbox->owing;
-    sqlite3_stmt *statement;
-    enum pw_status status =
-        pw_outbox_add(outbox->db, outbox->event->sequence, hook, rule,
-                      outbox->event->recorded_at_ms, outbox->added, outbox->err);
-
-    if (status == PW_OK && owing != NULL)
-        status = pw_db_prepare(outbox->db, hold_sql, &statement, outbox->err);
-    if (status != PW_OK || owing == NULL)
-        return status;
-    pw_db_bind_int(statement, 1, outbox->event->sequence);
-    pw_db_bind_text(statement, 2, hook);
-    pw_db_bind_text(statement, 3, owing->muted_reason);
-    pw_db_bind_int_or_null(statement, 4, owing->held_by, 0);
-    return pw_db_run(outbox->db, statement, outbox->err);
-}
-
-/* Whoever was told of the problem is told of its end, whatever the rules say by now. */
-static enum pw_status owe_recovery(struct pw_db *db, const char *told_sql, int64_t of_id,
-                                   const struct pw_router *router, struct outbox_sink *sink,
-                                   struct pw_error *err)
-{
-    sqlite3_stmt *statement;
-    enum pw_status status = pw_db_prepare(db, told_sql, &statement, err);
-    bool row;
-
-    if (status != PW_OK)
-        return status;
-    pw_db_bind_int(statement, 1, of_id);
-    while ((status = pw_db_step(db, statement, &row, err)) == PW_OK && row) {
-        char *hook = pw_str_dup(pw_db_column_str(statement, 0));
-        char *rule = pw_str_dup(pw_db_column_str(statement, 1));
-
-        if (hook == NULL || rule == NULL)
-            status = pw_fail_nomem(err);
-        else if (router->wants_recovery(router, hook, rule))
-            status = sink_add(&sink->sink, hook, rule);
-        free(hook);
-        free(rule);
-        if (status != PW_OK)
-            break;
-    }
-    (void)sqlite3_reset(statement);
-    return status;
-}
-
-static enum pw_status forget(struct pw_db *db, const char *forget_sql, int64_t of_id,
-                             struct pw_error *err)
-{
-    sqlite3_stmt *statement;
-    enum pw_status status = pw_db_prepare(db, forget_sql, &statement, err);
-
-    if (status != PW_OK)
-        return status;
-    pw_db_bind_int(statement, 1, of_id);
-    return pw_db_run(db, statement, err);
-}
-
-static enum pw_status owe_node_recovery(struct pw_db *db, int64_t node_id,
-                                        const struct pw_router *router, struct outbox_sink *sink,
-                                        struct pw_error *err)
-{
-    enum pw_status status = owe_recovery(db, node_told_sql, node_id, router, sink, err);
-
-    if (status == PW_OK)
-        status = owe_recovery(db, node_was_told_sql, node_id, router, sink, err);
-    return status == PW_OK ? forget(db, forget_node_sql, node_id, err) : status;
-}
-
-static enum pw_status owe_source_recovery(struct pw_db *db, int64_t source_id,
-                                          const struct pw_router *router, struct outbox_sink *sink,
-                                          struct pw_error *err)
-{
-    enum pw_status status = owe_recovery(db, source_told_sql, source_id, router, sink, err);
-
-    if (status == PW_OK)
-        status = owe_recovery(db, source_was_told_sql, source_id, router, sink, err);
-    return status == PW_OK ? forget(db, forget_source_sql, source_id, err) : status;
-}
-
 enum pw_status pw_event_record(struct pw_db *db, struct pw_event *event, int64_t source_id,
                                int64_t node_id, const struct pw_router *router,
                                const struct pw_owing *owing, size_t *deliveries,
                                struct pw_error *err)
 {
     struct pw_buffer data;
-    struct outbox_sink sink = {{sink_add}, db, event, owing, deliveries, err};
     struct pw_chain_link before;
     enum pw_status status;
 
@@ -217,15 +100,8 @@ enum pw_status pw_event_record(struct pw_db *db, struct pw_event *event, int64_t
         goto out;
     }
     status = add_row(db, event, source_id, node_id, pw_buffer_str(&data), &before, err);
-    if (status != PW_OK || router == NULL)
-        goto out;
-    status = router->route(router, event, &sink.sink);
-    for (size_t i = 0; owing != NULL && i < owing->also_count && status == PW_OK; i++)
-        status = sink_add(&sink.sink, owing->also[i].hook, owing->also[i].rule);
-    if (status == PW_OK && event->type == PW_EVENT_NODE_COMPLIANT)
-        status = owe_node_recovery(db, node_id, router, &sink, err);
-    else if (status == PW_OK && event->type == PW_EVENT_SOURCE_RECOVERED)
-        status = owe_source_recovery(db, source_id, router, &sink, err);
+    if (status == PW_OK)
+        status = pw_owe(db, event, source_id, node_id, router, owing, deliveries, err);
 out:
     pw_buffer_free(&data);
     return status;

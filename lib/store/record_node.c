@@ -5,7 +5,7 @@
 
 #define STATE_COLUMNS                                                                              \
     "status, last_definite_status, status_since, pending_status, pending_cause, pending_sweeps, "  \
-    "missed_sweeps, missing_since"
+    "missed_sweeps, missing_since, flapping_since"
 
 static const char find_sql[] =
     "SELECT node_id, node_key, " STATE_COLUMNS " FROM node WHERE source_id = ?1 AND node_key = ?2";
@@ -72,6 +72,7 @@ static void read_state(sqlite3_stmt *statement, struct pw_node_row *out)
         .missed_sweeps = sqlite3_column_int64(statement, 8),
         .missing_since_ms = pw_db_column_int_or(statement, 9, PW_TIME_NONE),
     };
+    out->flapping_since_ms = pw_db_column_int_or(statement, 10, PW_TIME_NONE);
 }
 
 enum pw_status pw_node_find(struct pw_db *db, int64_t source_id, struct pw_str node_key,
@@ -81,7 +82,8 @@ enum pw_status pw_node_find(struct pw_db *db, int64_t source_id, struct pw_str n
     enum pw_status status = pw_db_prepare(db, find_sql, &statement, err);
     bool row;
 
-    *out = (struct pw_node_row){.state = {.missing_since_ms = PW_TIME_NONE}};
+    *out = (struct pw_node_row){.state = {.missing_since_ms = PW_TIME_NONE},
+                                .flapping_since_ms = PW_TIME_NONE};
     if (status != PW_OK)
         return status;
     pw_db_bind_int(statement, 1, source_id);

@@ -78,17 +78,10 @@ enum pw_status pw_schema_compare(struct pw_db *db,
                                                const struct pw_schema_difference *difference),
                                  void *context, struct pw_error *err)
 {
-    struct pw_db fresh = {.mode = PW_DB_WRITE, .lock_fd = -1};
+    struct pw_db fresh;
     struct walk ours = {0}, theirs = {0};
-    enum pw_status status;
+    enum pw_status status = pw_db_open_memory(&fresh, err);
 
-    if (sqlite3_open_v2(":memory:", &fresh.handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
-                        NULL) != SQLITE_OK) {
-        status = fresh.handle == NULL ? pw_fail_nomem(err)
-                                      : pw_db_fail(&fresh, err, "a database in memory");
-        goto out;
-    }
-    status = pw_db_build(&fresh, err);
     if (status == PW_OK)
         status = walk_start(&ours, &fresh, err);
     if (status == PW_OK)
@@ -110,9 +103,7 @@ enum pw_status pw_schema_compare(struct pw_db *db,
     }
     if (theirs.statement != NULL)
         (void)sqlite3_reset(theirs.statement);
-out:
-    pw_db_statements_free(&fresh);
-    (void)sqlite3_close(fresh.handle);
+    pw_db_close_memory(&fresh);
     return status;
 }
 

@@ -1,5 +1,6 @@
 /* Staging: what a sweep shows waits in a temporary table, which may grow beyond memory, until the
- * sweep has ended and the record that counts is known for each report key. */
+ * sweep has ended and the record that counts is known for each report key. Then it can be asked
+ * which nodes are about to turn. */
 #include "store/stage.h"
 
 #include "store/apply.h"
@@ -74,6 +75,19 @@ static const char next_sql[] = "SELECT node_hash FROM temp.staged WHERE sweep_id
 
 static const char first_sql[] =
     "SELECT node_hash FROM temp.staged WHERE sweep_id = ?1 ORDER BY node_hash LIMIT 1";
+
+/* The diff decides in the end; what differs costs a request for nothing, or a word in an event. A
+ * record that is older than the snapshot's does not replace it (pw_report_is_stale). */
+static const char turning_sql[] =
+    "SELECT s.report_id, s.non_compliant_count FROM temp.staged AS s"
+    " CROSS JOIN node AS n ON n.source_id = ?1 AND n.node_key = s.node_key"
+    " WHERE s.sweep_id = ?2 AND s.status = 'non_compliant'"
+    " AND n.last_definite_status = 'compliant'"
+    " AND (?3 <= 1 OR (n.pending_status = 'non_compliant' AND n.pending_sweeps + 1 >= ?3))"
+    " AND NOT EXISTS (SELECT 1 FROM report AS r WHERE r.node_id = n.node_id"
+    "  AND r.valid_to IS NULL AND ifnull(r.baseline_id, '') = ifnull(s.baseline_id, '')"
+    "  AND r.report_time > s.report_time AND r.report_time <= ?4)"
+    " ORDER BY s.node_hash, s.report_hash";
 
 static const char clear_sql[] = "DELETE FROM temp.staged WHERE sweep_id = ?1";
 
@@ -183,6 +197,28 @@ enum pw_status pw_staged_next(struct pw_db *db, struct pw_staged_cursor *cursor,
             break;
         }
     }
+    (void)sqlite3_reset(statement);
+    return status;
+}
+
+enum pw_status pw_apply_turning(struct pw_db *db, const struct pw_apply_params *params,
+                                struct pw_patch_book *book, struct pw_error *err)
+{
+    sqlite3_stmt *statement;
+    enum pw_status status = pw_db_exec(db, create_sql, err);
+    bool row = false, has_room = true;
+
+    if (status == PW_OK)
+        status = pw_db_prepare(db, turning_sql, &statement, err);
+    if (status != PW_OK)
+        return status;
+    pw_db_bind_int(statement, 1, params->source_id);
+    pw_db_bind_int(statement, 2, params->sweep_id);
+    pw_db_bind_int(statement, 3, params->confirm);
+    pw_db_bind_int(statement, 4, params->now_ms + PW_DAY_MS);
+    while (has_room && (status = pw_db_step(db, statement, &row, err)) == PW_OK && row)
+        has_room = pw_patch_book_add(book, pw_db_column_str(statement, 0),
+                                     pw_db_column_int_or(statement, 1, PW_COUNT_NONE));
     (void)sqlite3_reset(statement);
     return status;
 }

@@ -21,7 +21,7 @@ from harness import BUILT, SANITIZER_ENV, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 PATCHWATCH = os.environ.get("PATCHWATCH", str(BUILT / "patchwatch"))
-COMMANDS = ["status", "nodes", "node", "events", "sweeps", "at", "deliveries", "mute", "ack", "unack", "sweep", "reload", "hook", "backup", "verify"]
+COMMANDS = ["status", "nodes", "node", "events", "sweeps", "at", "deliveries", "mute", "ack", "unack", "sweep", "reload", "hook", "rules", "backup", "verify"]
 READING = [["status"], ["nodes"], ["events"], ["sweeps"], ["at", "now"], ["deliveries"], ["deliveries", "--state", "all"],
            ["mute", "list", "--all"]]
 NON = "node.non_compliant"

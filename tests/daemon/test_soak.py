@@ -9,13 +9,16 @@ import random
 import re
 import time
 
-from harness import wait_until
+from harness import SANITIZER_ENV, wait_until
 
 IS_LONG = os.environ.get("PW_TEST_SOAK") == "1"
 SOURCES, NODES, SWEEPS = (10, 2000, 500) if IS_LONG else (5, 300, 60)
 LIMIT_S = 1200 if IS_LONG else 90
 FLIPS = 3  # a source and a round
 INTERVAL = "3s" if IS_LONG else "1s"
+# AddressSanitizer keeps what was freed, gives it back a tenth at a time and looks every five seconds for pages to return:
+# with 256 MiB that alone holds the loop up for 100 ms.
+SMALL_QUARANTINE = {"ASAN_OPTIONS": SANITIZER_ENV["ASAN_OPTIONS"] + ":quarantine_size_mb=16:allocator_release_to_os_interval_ms=-1"}
 TOTAL_PROBABILITY = 0.05  # of a request that fails
 KINDS = {
     "status": {"status": 500}, "throttle": {"retry_after": "0"}, "reset": {}, "reset_mid": {}, "timeout": {"delay_ms": 2500},
@@ -50,7 +53,7 @@ def test_soak(make_sim, make_watch, capsys):
         pw.source(sim, name=f"s{number}", interval=INTERVAL, jitter="10%", page_size=100 if IS_LONG else 20, timeout="2s",
                   retries=2, rate="0", missing_after=3, failing_after=1000, **pw.aksk())
     pw.record_all()
-    pw.start()
+    pw.start(env=SMALL_QUARANTINE)
     for name in sims:
         pw.wait_rows("SELECT 1 FROM source WHERE name = ? AND baseline_at IS NOT NULL", name, deadline_s=60)
     after, chance = pw.last_sequence(), random.Random(7)
@@ -96,12 +99,16 @@ def test_soak(make_sim, make_watch, capsys):
 
     outcomes = {row["outcome"]: row["n"] for row in pw.rows("SELECT outcome, count(*) AS n FROM sweep GROUP BY outcome")}
     early, late = samples[len(samples) // 3], samples[-1]
-    stall = re.findall(r"held up for (\d+) ms at most", pw.log_text())
+    stall = int(re.findall(r"held up for (\d+) ms at most", pw.log_text())[-1])
     with capsys.disabled():
         print(f"\nsoak: {total} sweeps in {seconds:.0f} s, {outcomes}; {owed} events; RSS {samples[0][0]} {early[0]} {late[0]} KiB, "
               f"{early[1]} to {late[1]} files; {pw.value('SELECT sum(retries) FROM sweep')} retries of "
-              f"{pw.value('SELECT sum(requests) FROM sweep')} requests; longest stall {stall[-1]} ms")
+              f"{pw.value('SELECT sum(requests) FROM sweep')} requests; longest stall {stall} ms")
     assert outcomes.get("complete", 0) > total / 4
     # ASan keeps what was freed for a while (256 MiB); what is left to say is that the end does not grow.
     assert late[0] < early[0] * 1.25 + 32 * 1024, samples
     assert late[1] <= max(count for _, count in samples[:len(samples) // 2 + 1]) + 2 * SOURCES, samples
+    # Only the long form insists: it is run by people, on a machine that does nothing else. The measure leaves out the time for which
+    # the loop's thread waited for a processor, but not that for which it waited for a new hook or for a lock of another thread that
+    # had none, and on a busy machine of CI that alone is more. Above 50 ms the short form shows it, for a look at it.
+    assert not IS_LONG or stall < 50, f"the loop was held up for {stall} ms"

@@ -62,16 +62,16 @@ static void take_path(struct control *control, struct fault *fault)
     const char *path = control_text(control, "path");
     enum realm realm = path != NULL ? realm_find(path) : fault->realm;
     if (realm == REALMS) {
-        control_fail(control, 400, "path must be api, iam or metadata");
+        control_fail(control, 400, "path must be api, patches, iam or metadata");
         return;
     }
     if (!fault_fits(fault->kind, realm)) {
         control_fail(control, 400, "%s does not fit path %s", fault_kind_name(fault->kind),
                      realm_name(realm));
     }
-    if (realm != REALM_API &&
+    if (realm != REALM_API && realm != REALM_PATCHES &&
         (fault_given(fault, NUMBER_PAGE) || fault_given(fault, NUMBER_OFFSET))) {
-        control_fail(control, 400, "page and offset are for path api");
+        control_fail(control, 400, "page and offset are for paths api and patches");
     }
     fault->realm = realm;
 }

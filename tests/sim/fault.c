@@ -161,8 +161,14 @@ bool fault_fits(enum fault_kind kind, enum realm realm)
         return realm != REALM_METADATA; /* whose token is no object to put a member into */
     case FAULT_NO_TOKEN:
         return realm == REALM_IAM;
-    default:
+    case FAULT_MOVE:
+    case FAULT_MOVE_NEW_ID:
+    case FAULT_INSERT:
+    case FAULT_DELETE:
+    case FAULT_SWAP_PAGE:
         return realm == REALM_API;
+    default:
+        return realm == REALM_API || realm == REALM_PATCHES;
     }
 }
 

@@ -122,7 +122,8 @@ bool fault_armed(const struct fault *fault);
 /* Takes over the fault; returns its id. */
 int64_t faults_arm(struct faults *faults, struct fault fault);
 /* The first armed fault that fires for this request; NULL if none. Good until the list changes.
- * `query` is NULL for all but the API. */
+ * `query` is NULL for all but the API
+ * and its patches. */
 const struct fault *faults_pick(struct faults *faults, const struct request *request,
                                 const struct query *query, bool page_mode);
 /* Disarms the fault with that id (0 = all); returns how many that were. */

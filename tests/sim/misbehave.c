@@ -24,7 +24,9 @@ static void answer_status(const struct fault *fault, struct answer *answer)
     const char *message = NULL;
     api_error_for(status, &code, &message);
     answer_realm_error(answer, fault->realm, status, code,
-                       fault->realm == REALM_API ? message : status_title(status));
+                       fault->realm == REALM_API || fault->realm == REALM_PATCHES
+                           ? message
+                           : status_title(status));
     if (fault->has_body) {
         answer->body.len = 0;
         buf_add(&answer->body, fault->body.data, fault->body.len);
@@ -104,7 +106,7 @@ static void answer_wire(const struct fault *fault, struct request *request)
 void fault_answer(const struct fault *fault, struct request *request)
 {
     struct answer *answer = &request->answer;
-    if (fault->realm != REALM_API) {
+    if (fault->realm != REALM_API && fault->realm != REALM_PATCHES) {
         spoil_body(fault, &answer->body);
     }
     answer->fault = fault_kind_name(fault->kind);

@@ -120,7 +120,7 @@ void answer_api_error(struct answer *answer, unsigned status, const char *code, 
 void answer_realm_error(struct answer *answer, enum realm realm, unsigned status, const char *code,
                         const char *message)
 {
-    if (realm == REALM_API) {
+    if (realm == REALM_API || realm == REALM_PATCHES) {
         answer_api_error(answer, status, code, message);
         return;
     }
@@ -205,10 +205,8 @@ const char *status_title(unsigned status)
 }
 
 static const char *const realm_names[REALMS] = {
-    [REALM_CONTROL] = "control",
-    [REALM_API] = "api",
-    [REALM_IAM] = "iam",
-    [REALM_METADATA] = "metadata",
+    [REALM_CONTROL] = "control", [REALM_API] = "api",           [REALM_PATCHES] = "patches",
+    [REALM_IAM] = "iam",         [REALM_METADATA] = "metadata",
 };
 
 const char *realm_name(enum realm realm)

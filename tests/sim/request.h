@@ -15,7 +15,7 @@ struct MHD_Connection;
 struct server;
 
 /* Whose path a request is for: how its errors look, which faults it meets. */
-enum realm { REALM_CONTROL, REALM_API, REALM_IAM, REALM_METADATA, REALMS };
+enum realm { REALM_CONTROL, REALM_API, REALM_PATCHES, REALM_IAM, REALM_METADATA, REALMS };
 
 enum wire {
     WIRE_PLAIN,
@@ -49,6 +49,7 @@ struct request {
     enum realm realm;
     const char *method; /* good while the request is handled */
     char *target;       /* path and query string as received */
+    const char *rest;   /* of the path, behind that of a route with a slash at its end */
     const char *auth;   /* what authentication found, static; NULL = nobody asked */
     bool started;
     bool too_large;
@@ -97,7 +98,7 @@ void api_error_for(unsigned status, const char **code, const char **message);
 /* The message that goes with a status in every realm but the API. */
 const char *status_title(unsigned status);
 
-/* "api", "iam" or "metadata". */
+/* "api", "patches", "iam" or "metadata". */
 const char *realm_name(enum realm realm);
 /* REALMS if there is none of that name. */
 enum realm realm_find(const char *name);

@@ -1614,3 +1614,114 @@ def test_ipv6(start):
     headers["Authorization"] = headers["Authorization"][:-64] + value
     assert ask(sim, headers)[0] == 200
     sim.stop()
+
+
+# Patches of a report
+
+LACKING = ("MISSING", "FAILED", "PENDING_REBOOT", "REJECT")
+
+
+@pytest.fixture(name="report")
+def report_fixture(sim):
+    """The path to the patches of a report with 20 that are missing: 2 critical, 3 high, 5 low, 10 of no severity."""
+    sim.control("flip", index=3, to="non_compliant")
+    sim.control("counts", index=3, critical=2, high=3, low=5, total=20, keep_time=1)
+    record = next(one for one in sim.page(limit=100)["instance_compliant"]
+                  if one["non_compliant_summary"]["non_compliant_count"] == 20
+                  and one["non_compliant_summary"]["severity_summary"]["critical_count"] == 2)
+    return f"{PATH}/{record['id']}", record
+
+
+def patches_of(sim, report, status=200, **parameters):
+    got, headers, text = sim.request("GET", report[0], parameters)
+    assert got == status and headers["X-Request-Id"]
+    return json.loads(text)
+
+
+def test_patches_have_every_documented_member(sim, report):
+    page = patches_of(sim, report)
+    assert set(page) == {"count", "compliance_items"} and len(page["compliance_items"]) == 10
+    record = report[1]
+    assert page["count"] == 20 + record["compliant_summary"]["compliant_count"]
+    for item in page["compliance_items"]:
+        assert set(item) == {"instance_id", "title", "classification", "severity_level", "compliance_level", "patch_detail"}
+        assert set(item["patch_detail"]) == {"installed_time", "patch_baseline_id", "patch_baseline_name", "patch_status"}
+        assert item["instance_id"] == record["instance_id"]
+        assert item["patch_detail"]["patch_baseline_id"] == record["baseline_id"]
+
+
+@pytest.mark.parametrize("mode", ["page", "record"])
+def test_patches_are_paged_filtered_and_sorted(sim, report, mode):
+    sim.control("fleet", offset_mode=mode)
+    step = 30 if mode == "record" else 1
+    seen = []
+    while True:
+        page = patches_of(sim, report, limit=30, offset=1 + step * (len(seen) // 30))
+        seen += page["compliance_items"]
+        if len(page["compliance_items"]) < 30:
+            break
+    assert len(seen) == page["count"] == len({item["title"] for item in seen})
+    by_status = {}
+    for item in seen:
+        by_status.setdefault(item["patch_detail"]["patch_status"], []).append(item)
+    assert sum(len(by_status[status]) for status in LACKING) == 20
+    assert set(by_status) == {*LACKING, "INSTALLED", "INSTALLED_OTHER"}
+    for status, items in by_status.items():
+        assert patches_of(sim, report, limit=100, patch_status=status)["count"] == len(items)
+    lacking = [item for item in seen if item["patch_detail"]["patch_status"] in LACKING]
+    assert [item["compliance_level"] for item in lacking] == \
+        ["UNSPECIFIED"] * 10 + ["LOW"] * 5 + ["HIGH"] * 3 + ["CRITICAL"] * 2
+    assert {item["severity_level"] for item in lacking[:10]} == {""}
+    one = patches_of(sim, report, title=seen[5]["title"])
+    assert (one["count"], one["compliance_items"]) == (1, [seen[5]])
+    assert patches_of(sim, report, severity_level="CRITICAL", patch_status="MISSING")["count"] <= 2
+    for direction in ("asc", "desc"):
+        times = [item["patch_detail"]["installed_time"] or 0 for item in
+                 patches_of(sim, report, limit=100, sort_key="installed_time", sort_dir=direction)["compliance_items"]]
+        assert times == sorted(times, reverse=direction == "desc")
+    assert patches_of(sim, report, limit=100, offset=1000)["compliance_items"] == []
+
+
+def test_patches_refusals(sim, report):
+    for wrong in ({"offset": 0}, {"limit": 101}, {"limit": "x"}, {"sort_key": "report_time"}, {"sort_dir": "up"},
+                  {"patch_status": "missing"}):
+        assert patches_of(sim, report, 500, **wrong)["error_code"] == "COC.00010002", wrong
+    assert patches_of(sim, (PATH + "/" + "0" * 32, None), 404)["error_code"] == "COC.00040401"
+    assert sim.request("GET", PATH + "/")[0] == 404 and sim.request("GET", PATH + "/a/b")[0] == 404
+    assert sim.request("POST", report[0])[0] == 405
+    sim.control("auth", **KEY)
+    assert patches_of(sim, report, 401)["error_code"] == "APIGW.0301"
+    assert sim.request("GET", report[0] + "?limit=5", headers=signed(sim, report[0] + "?limit=5"))[0] == 200
+    assert [entry["auth"] for entry in sim.get("requests")["requests"]][-2:] == ["no_authorization", "ok"]
+
+
+def test_faults_of_patches(sim, report):
+    """The faults of path=patches meet nobody else's requests, and spoil what they say."""
+    def spoilt(kind, **parameters):
+        sim.control("fault", kind=kind, path="patches", **parameters)
+        assert sim.page()["count"] == 250
+        status, _, text = sim.request("GET", report[0], {"limit": 5})
+        assert sim.get("state")["faults"][-1]["fired"] == 1
+        return status, text
+
+    assert spoilt("status", status=404)[0] == 404
+    assert json.loads(spoilt("throttle")[1])["error_code"] == "APIGW.0308"
+    assert json.loads(spoilt("error_200")[1])["error_code"] == "COC.00010001"
+    assert json.loads(spoilt("null_list")[1])["compliance_items"] is None
+    assert set(json.loads(spoilt("missing_list")[1])) == {"count"}
+    assert json.loads(spoilt("null_records", n=2)[1])["compliance_items"][:2] == [None, None]
+    assert len(json.loads(spoilt("dup_records", n=2)[1])["compliance_items"]) == 7
+    assert json.loads(spoilt("lying_count", set=7)[1])["count"] == 7
+    for variant, member in (("name_array", "title"), ("id_number", "severity_level"), ("scene_number", "classification")):
+        item = json.loads(spoilt("wrong_types", variant=variant)[1])["compliance_items"][0]
+        assert not isinstance(item[member], str)
+    item = json.loads(spoilt("wrong_types", variant="status_number")[1])["compliance_items"][0]
+    assert item["patch_detail"]["patch_status"] == 1
+    assert isinstance(json.loads(spoilt("wrong_types", variant="list_object")[1])["compliance_items"], dict)
+    assert json.loads(spoilt("nul_name")[1])["compliance_items"][0]["title"] == "a\0b"
+    assert b"\xff" in spoilt("invalid_utf8")[1]
+    sim.control("fault", kind="status", path="patches", page=2, times=0)
+    assert [sim.request("GET", report[0], {"offset": offset})[0] for offset in (1, 2)] == [200, 500]
+    assert {entry["path"] for entry in sim.get("requests")["requests"]} == {"api", "patches"}
+    for bad in ("move", "insert", "delete", "swap_page", "no_token"):
+        assert sim.request("POST", "/sim/fault", {"kind": bad, "path": "patches"})[0] == 400

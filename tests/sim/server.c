@@ -15,6 +15,7 @@
 
 static const struct route api_routes[] = {
     {MHD_HTTP_METHOD_GET, "/v1/patch/instance/compliant", api_list, REALM_API},
+    {MHD_HTTP_METHOD_GET, "/v1/patch/instance/compliant/", api_patches, REALM_PATCHES},
     {MHD_HTTP_METHOD_POST, "/v3/auth/tokens", iam_tokens, REALM_IAM},
     {MHD_HTTP_METHOD_PUT, "/meta-data/latest/api/token", metadata_token, REALM_METADATA},
     {MHD_HTTP_METHOD_GET, "/openstack/latest/securitykey", metadata_key, REALM_METADATA},
@@ -87,6 +88,16 @@ static const char *bare_path(const struct server *server, const char *path)
     return has_it ? path + len : "";
 }
 
+static bool is_of(const struct route *route, const char *path)
+{
+    size_t len = strlen(route->path);
+    if (route->path[len - 1] != '/') {
+        return strcmp(route->path, path) == 0;
+    }
+    return strncmp(route->path, path, len) == 0 && path[len] != '\0' &&
+           strchr(path + len, '/') == NULL;
+}
+
 /* The route for a path; `method_known` tells whether it may be asked for so. NULL if there is no
  * such path. */
 static const struct route *find_route(const char *method, const char *path, bool *method_known)
@@ -98,7 +109,7 @@ static const struct route *find_route(const char *method, const char *path, bool
     for (size_t i = 0; i < control_count + sizeof api_routes / sizeof *api_routes; i++) {
         const struct route *route =
             i < control_count ? &control[i] : &api_routes[i - control_count];
-        if (strcmp(route->path, path) == 0) {
+        if (is_of(route, path)) {
             on_path = route;
             if (strcmp(route->method, method) == 0) {
                 *method_known = true;
@@ -132,7 +143,9 @@ static void refuse(struct request *request, unsigned status)
         const char *message = NULL;
         api_error_for(status, &code, &message);
         answer_realm_error(&request->answer, request->realm, status, code,
-                           request->realm == REALM_API ? message : status_title(status));
+                           request->realm == REALM_API || request->realm == REALM_PATCHES
+                               ? message
+                               : status_title(status));
     }
 }
 
@@ -158,8 +171,9 @@ static void answer(struct request *request, const char *method, const char *path
     bool is_control =
         route == NULL && strncmp(path, control_prefix, sizeof control_prefix - 1) == 0;
     request->method = method;
+    request->rest = route != NULL ? bare_path(server, path) + strlen(route->path) : "";
     request->realm = route != NULL ? route->realm : is_control ? REALM_CONTROL : REALM_API;
-    if (route != NULL && route->realm == REALM_API) {
+    if (route != NULL && (route->realm == REALM_API || route->realm == REALM_PATCHES)) {
         count_api_request(request);
     }
     if (route == NULL) {

@@ -47,7 +47,7 @@ typedef void handler(struct server *server, struct request *request);
 
 struct route {
     const char *method;
-    const char *path;
+    const char *path; /* with a slash at its end: of everything that is one level below it */
     handler *handle;
     enum realm realm; /* how errors are answered; all but control is logged */
 };
@@ -76,6 +76,8 @@ int wire_send(struct request *request);
 
 /* api.c */
 void api_list(struct server *server, struct request *request);
+/* patches.c: request->rest names the report. */
+void api_patches(struct server *server, struct request *request);
 
 /* control.c: the routes under /sim/. */
 const struct route *control_routes(size_t *count);

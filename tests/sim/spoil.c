@@ -139,13 +139,34 @@ static size_t value_end(const struct buf *body, size_t at, size_t end)
     return end;
 }
 
-static void replace_value(struct buf *body, size_t start, size_t end, const struct variant *variant)
+/* What a member of a page is called in a page of patches. */
+static const char *key_in(enum realm realm, const char *key)
+{
+    static const char *const of_patches[][2] = {
+        {"instance_compliant", "compliance_items"},
+        {"name", "title"},
+        {"id", "severity_level"},
+        {"report_scene", "classification"},
+        {"status", "patch_status"},
+        {"report_time", "installed_time"},
+        {"execution_summary", "patch_detail"},
+    };
+    for (size_t i = 0; realm == REALM_PATCHES && i < sizeof of_patches / sizeof *of_patches; i++) {
+        if (strcmp(of_patches[i][0], key) == 0) {
+            return of_patches[i][1];
+        }
+    }
+    return key;
+}
+
+static void replace_value(struct buf *body, size_t start, size_t end, enum realm realm,
+                          const struct variant *variant)
 {
     size_t at = start;
     size_t value_stop = end;
     if (variant->key != NULL) {
         struct buf pattern = {0};
-        buf_json_str(&pattern, variant->key);
+        buf_json_str(&pattern, key_in(realm, variant->key));
         buf_add(&pattern, ":", 1);
         const char *found = memmem(body->data + start, end - start, pattern.data, pattern.len);
         at = found != NULL ? (size_t)(found - body->data) + pattern.len : end;
@@ -177,11 +198,12 @@ static size_t first_records(const struct fault *fault, const struct page *page)
 static void spoil(const struct fault *fault, struct page *page, const struct variant *variant)
 {
     if (variant->scope == SCOPE_BODY) {
-        replace_value(&page->body, 0, page->body.len, variant);
+        replace_value(&page->body, 0, page->body.len, fault->realm, variant);
         return;
     }
     for (size_t i = first_records(fault, page); i > 0; i--) {
-        replace_value(&page->body, page->record_start[i - 1], page->record_end[i - 1], variant);
+        replace_value(&page->body, page->record_start[i - 1], page->record_end[i - 1], fault->realm,
+                      variant);
     }
 }
 

@@ -87,9 +87,10 @@ static struct pw_delivery *delivery_of(const struct fake_row *row)
     return &block->delivery;
 }
 
-void pw_delivery_free(struct pw_delivery *delivery)
+void pw_delivery_free(struct pw_delivery *list)
 {
-    free(delivery);
+    assert(list == NULL || list->next == NULL); /* there are no groups here */
+    free(list);
 }
 
 enum pw_status pw_outbox_recover(struct pw_db *handle, int64_t now_ms, struct pw_error *err)
@@ -109,45 +110,46 @@ enum pw_status pw_outbox_recover(struct pw_db *handle, int64_t now_ms, struct pw
     return PW_OK;
 }
 
-enum pw_status pw_outbox_claim(struct pw_db *handle, const char *hook, size_t max, int64_t now_ms,
-                               struct pw_delivery **out, int64_t *next_due_ms, struct pw_error *err)
+enum pw_status pw_outbox_claim(struct pw_db *handle, struct pw_claim *claim, struct pw_error *err)
 {
     struct fake_db *db = db_of(handle);
+    struct pw_delivery **out = &claim->list;
     enum pw_status status;
     size_t taken = 0;
 
-    *out = NULL;
-    *next_due_ms = PW_TIME_NONE;
+    claim->list = NULL;
+    claim->next_due_ms = PW_TIME_NONE;
     db->claims++;
-    if (max > db->claim_max_seen)
-        db->claim_max_seen = max;
+    if (claim->max_attempts > db->claim_max_seen)
+        db->claim_max_seen = claim->max_attempts;
     if (fails(&db->fail_claim, err, &status))
         return status;
-    for (size_t i = 0; i < db->count; i++) {
+    claim->is_off = strcmp(db->off, claim->hook) == 0;
+    for (size_t i = 0; i < db->count && !claim->is_off; i++) {
         struct fake_row *row = &db->rows[i];
 
-        if (row->state != FAKE_PENDING || row->claimed_at_ms != 0 || strcmp(row->hook, hook) != 0 ||
-            !is_head(db, row))
+        if (row->state != FAKE_PENDING || row->claimed_at_ms != 0 ||
+            strcmp(row->hook, claim->hook) != 0 || !is_head(db, row))
             continue;
-        if (row->next_attempt_at_ms > now_ms || taken == max) {
-            if (*next_due_ms == PW_TIME_NONE || row->next_attempt_at_ms < *next_due_ms)
-                *next_due_ms = row->next_attempt_at_ms;
+        if (row->next_attempt_at_ms > claim->now_ms || taken == claim->max_attempts) {
+            if (claim->next_due_ms == PW_TIME_NONE || row->next_attempt_at_ms < claim->next_due_ms)
+                claim->next_due_ms = row->next_attempt_at_ms;
             continue;
         }
         taken++;
         row->attempts++;
-        row->claimed_at_ms = now_ms;
+        row->claimed_at_ms = claim->now_ms;
         *out = delivery_of(row);
-        out = &(*out)->next;
+        out = &(*out)->next_attempt;
     }
     return PW_OK;
 }
 
-static enum pw_status record(struct pw_db *handle, int64_t id, enum fake_state state,
-                             const char *why, struct pw_error *err)
+enum pw_status pw_outbox_record(struct pw_db *handle, const struct pw_delivery *list,
+                                struct pw_outcome *outcome, struct pw_error *err)
 {
     struct fake_db *db = db_of(handle);
-    struct fake_row *row = &db->rows[id - 1];
+    struct fake_row *row = &db->rows[list->delivery_id - 1];
     enum pw_status status;
 
     db->records++;
@@ -155,34 +157,52 @@ static enum pw_status record(struct pw_db *handle, int64_t id, enum fake_state s
         return status;
     assert(row->claimed_at_ms != 0);
     row->claimed_at_ms = 0;
-    row->state = state;
-    (void)snprintf(row->last_error, sizeof row->last_error, "%.200s", why);
+    (void)snprintf(row->last_error, sizeof row->last_error, "%.200s",
+                   outcome->why != NULL ? outcome->why : "");
+    if (outcome->kind == PW_OUTCOME_DELIVERED) {
+        row->state = FAKE_DELIVERED;
+    } else if (row->created_at_ms < outcome->dead_before_ms) {
+        row->state = FAKE_DEAD;
+        outcome->dead++;
+    } else {
+        row->next_attempt_at_ms = outcome->next_attempt_at_ms;
+        row->failed_at_ms = pw_clock_wall_ms(pw_clock_system());
+    }
     return PW_OK;
 }
 
-enum pw_status pw_outbox_delivered(struct pw_db *db, int64_t delivery_id, int64_t now_ms,
-                                   struct pw_error *err)
+enum pw_status pw_outbox_turn_off(struct pw_db *handle, const char *hook, const char *target,
+                                  const char *reason, int64_t now_ms, struct pw_error *err)
 {
-    (void)now_ms;
-    return record(db, delivery_id, FAKE_DELIVERED, "", err);
+    struct fake_db *db = db_of(handle);
+
+    (void)target, (void)reason, (void)now_ms, (void)err;
+    (void)snprintf(db->off, sizeof db->off, "%s", hook);
+    return PW_OK;
 }
 
-enum pw_status pw_outbox_retry(struct pw_db *db, int64_t delivery_id, int64_t next_attempt_at_ms,
-                               const char *why, struct pw_error *err)
+enum pw_status pw_outbox_turn_on(struct pw_db *handle, struct pw_error *err)
 {
-    enum pw_status status = record(db, delivery_id, FAKE_PENDING, why, err);
-
-    if (status == PW_OK) {
-        db_of(db)->rows[delivery_id - 1].next_attempt_at_ms = next_attempt_at_ms;
-        db_of(db)->rows[delivery_id - 1].failed_at_ms = pw_clock_wall_ms(pw_clock_system());
-    }
-    return status;
+    (void)err;
+    db_of(handle)->off[0] = '\0';
+    return PW_OK;
 }
 
-enum pw_status pw_outbox_dead(struct pw_db *db, int64_t delivery_id, const char *why,
-                              struct pw_error *err)
+enum pw_status pw_outbox_follow(struct pw_db *handle, const struct pw_router *router,
+                                int64_t now_ms, struct pw_error *err)
 {
-    return record(db, delivery_id, FAKE_DEAD, why, err);
+    (void)handle, (void)router, (void)now_ms, (void)err;
+    return PW_OK;
+}
+
+enum pw_status pw_outbox_standing(struct pw_db *handle, const char *hook, int64_t ended_since_ms,
+                                  int64_t after_id, size_t max, struct pw_delivery **out,
+                                  int64_t *last_id, struct pw_error *err)
+{
+    (void)handle, (void)hook, (void)ended_since_ms, (void)after_id, (void)max, (void)err;
+    *out = NULL;
+    *last_id = 0;
+    return PW_OK;
 }
 
 enum pw_status pw_outbox_orphans(struct pw_db *handle, const char *const *hooks, size_t count,

@@ -36,6 +36,7 @@ struct fake_db {
     int fail_recover, fail_claim, fail_record; /* this many calls to come fail */
     size_t claim_max_seen;
     char orphan_hooks[256]; /* the names that were given last */
+    char off[32];           /* a hook that its receiver turned off */
 };
 
 /* Adds a delivery that is due at once. Returns its row. */

@@ -61,7 +61,7 @@ static void test_good_files(void **state)
     assert_int_equal(alerts->hooks[1].timeout_ms, 30000);
     assert_ptr_equal(pw_alerts_hook(alerts, "log.file-2_x"), &alerts->hooks[1]);
     assert_null(pw_alerts_hook(alerts, "nobody"));
-    assert_int_equal(alerts->rule_count, 2);
+    assert_int_equal(alerts->rule_count, 4);
     assert_string_equal(alerts->rules[0].name, "production, high");
     assert_int_equal(alerts->rules[0].match.types,
                      (1U << PW_EVENT_NODE_NON_COMPLIANT) | (1U << PW_EVENT_NODE_MISSING));
@@ -74,6 +74,22 @@ static void test_good_files(void **state)
     assert_int_equal(alerts->rules[1].match.types,
                      (1U << PW_EVENT_NODE_NON_COMPLIANT) | (1U << PW_EVENT_NODE_COMPLIANT));
     assert_int_equal(alerts->rules[1].hook_count, 1);
+    assert_true(alerts->rules[1].sends_recovery);
+    assert_false(alerts->rules[1].group.is_on);
+    assert_int_equal(alerts->rules[2].match.types, 1U << PW_EVENT_NODE_NON_COMPLIANT);
+    assert_true(alerts->rules[2].group.is_on);
+    assert_int_equal(alerts->rules[2].group.by, (1U << PW_MATCH_REGION) | (1U << PW_MATCH_SOURCE));
+    assert_int_equal(alerts->rules[2].group.wait_ms, 60000);
+    assert_int_equal(alerts->rules[2].group.max, 50);
+    assert_int_equal(alerts->rules[3].after_ms, 4 * 3600000);
+    assert_int_equal(alerts->rules[3].repeat_ms, PW_DAY_MS);
+    assert_int_equal(alerts->rules[3].group.wait_ms, 30000);
+    assert_int_equal(alerts->mute_count, 2);
+    assert_true(alerts->mutes[0].is_weekly);
+    assert_int_equal(alerts->mutes[0].days, 1U << 5 | 1U << 6);
+    assert_int_equal(alerts->mutes[0].start_minute, 23 * 60);
+    assert_int_equal(alerts->mutes[1].from_ms, INT64_C(1795827600000));
+    assert_int_equal(alerts->mutes[1].until_ms, INT64_C(1795831200000));
     pw_alerts_free(alerts);
 }
 

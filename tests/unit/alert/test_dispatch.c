@@ -132,8 +132,11 @@ static void add_hook(struct fixture *f, struct hooks *hooks, const char *name, c
     (void)snprintf(hooks->paths[i], sizeof hooks->paths[i], "%s/%s-%p", f->dir, name,
                    (const void *)hooks);
     hooks->argv[i][0] = hooks->paths[i];
-    hooks->configs[i] = (struct pw_hook_config){
-        .name = hooks->names[i], .command = hooks->argv[i], .timeout_ms = 30000};
+    hooks->configs[i] = (struct pw_hook_config){.name = hooks->names[i],
+                                                .command = hooks->argv[i],
+                                                .timeout_ms = 30000,
+                                                .concurrency = PW_HOOK_CONCURRENCY,
+                                                .retry_for_ms = PW_HOOK_RETRY_FOR_MS};
     hooks->alerts.hooks = hooks->configs;
     if (body == NULL)
         return;
@@ -152,6 +155,7 @@ static void new_dispatch(struct fixture *f)
     struct pw_hook_tools tools = {.loop = &f->loop, .clock = pw_clock_system()};
     struct pw_error err;
 
+    pw_alerts_init_router(&f->hooks.alerts);
     assert_int_equal(pw_dispatch_new(&tools, f->store, &f->hooks.alerts, &f->dispatch, &err),
                      PW_OK);
 }

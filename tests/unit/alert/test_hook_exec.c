@@ -165,8 +165,7 @@ static void test_stdin_and_environment(void **state)
                 "PATCHWATCH_TYPE=io.patchwatch.node.non_compliant|PATCHWATCH_SOURCE=prod|"
                 "PATCHWATCH_NODE_KEY=ECS/i-1|PATCHWATCH_NODE_NAME=web $(id) `id` ;'\"\n1|"
                 "PATCHWATCH_FROM=|PATCHWATCH_TO=non_compliant|PATCHWATCH_HOOK=pager|"
-                "PATCHWATCH_RULE=the rule|PATCHWATCH_ATTEMPT=3|PATCHWATCH_REMINDER=0|"
-                "PATCHWATCH_COUNT=1|");
+                "PATCHWATCH_RULE=the rule|PATCHWATCH_ATTEMPT=3|PATCHWATCH_COUNT=1|");
 }
 
 static void test_hostile_values(void **state)

@@ -45,13 +45,13 @@ struct sink {
     enum pw_status answer;
 };
 
-static enum pw_status sink_add(struct pw_route_sink *base, const char *hook, const char *rule)
+static enum pw_status sink_add(struct pw_route_sink *base, const struct pw_owed *owed_now)
 {
     struct sink *sink = (struct sink *)base;
     size_t used = strlen(sink->owed);
 
     (void)snprintf(sink->owed + used, sizeof sink->owed - used, "%s%s=%s", used > 0 ? " " : "",
-                   hook, rule);
+                   owed_now->hook, owed_now->rule);
     return sink->answer;
 }
 
@@ -217,23 +217,35 @@ static void test_every_rule_applies(void **state)
                                     "- {name: two, match: {source: prod}, hooks: [b]}");
 
     (void)state;
-    assert_string_equal(owed(alerts, &sink), "a=one b=one b=two");
+    assert_string_equal(owed(alerts, &sink), "a=one b=one");
     sink = (struct sink){.sink = {.add = sink_add}, .answer = PW_EIO};
     assert_int_equal(alerts->router.route(&alerts->router, &the_event, &sink.sink), PW_EIO);
     assert_string_equal(sink.owed, "a=one"); /* the first failure ends it */
     pw_alerts_free(alerts);
 }
 
-static void test_recovery_is_always_wanted(void **state)
+static const char *recovery(const struct pw_alerts *alerts, struct sink *sink, const char *hook,
+                            const char *rule)
+{
+    *sink = (struct sink){.sink = {.add = sink_add}};
+    assert_int_equal(alerts->router.recovery(&alerts->router, &the_event, hook, rule, &sink->sink),
+                     PW_OK);
+    return sink->owed;
+}
+
+static void test_recovery(void **state)
 {
     struct pw_alerts *alerts = load("- {name: r, match: {severity: high}, hooks: [a]}\n"
-                                    "- {name: s, match: {type: node.missing}, hooks: [b]}");
-    const struct pw_router *router = &alerts->router;
+                                    "- {name: s, match: {type: node.missing}, hooks: [b]}\n"
+                                    "- {name: quiet, hooks: [b], recovery: false}");
+    struct sink sink;
 
     (void)state;
-    assert_true(router->wants_recovery(router, "a", "r"));
-    assert_true(router->wants_recovery(router, "b", "s"));
-    assert_true(router->wants_recovery(router, "a", "a rule that is gone"));
+    assert_string_equal(recovery(alerts, &sink, "a", "r"), "a=r");
+    assert_string_equal(recovery(alerts, &sink, "b", "s"), "b=s");
+    assert_string_equal(recovery(alerts, &sink, "a", "a rule that is gone"),
+                        "a=a rule that is gone");
+    assert_string_equal(recovery(alerts, &sink, "b", "quiet"), "");
     pw_alerts_free(alerts);
 }
 
@@ -245,7 +257,7 @@ int main(void)
         cmocka_unit_test_setup(test_nulls, reset),
         cmocka_unit_test_setup(test_scalars_are_text, reset),
         cmocka_unit_test_setup(test_every_rule_applies, reset),
-        cmocka_unit_test_setup(test_recovery_is_always_wanted, reset),
+        cmocka_unit_test_setup(test_recovery, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

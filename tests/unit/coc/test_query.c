@@ -142,12 +142,31 @@ static void test_too_long(void **state)
     pw_buffer_free(&url);
 }
 
+static void test_patches(void **state)
+{
+    struct pw_source_config source = plain_source();
+    char region[] = "cn-north-4";
+    struct pw_buffer url;
+
+    (void)state;
+    source.page_size = 20;
+    source.filter[PW_FILTER_REGION] = region; /* is not for this one */
+    source.sort_by_report_time = true;
+    pw_buffer_init(&url, 300);
+    assert_int_equal(pw_query_patches_url(&source, "3f5f", "PENDING_REBOOT", 21, &url), PW_OK);
+    assert_string_equal(url.data, "https://coc.example/v1/patch/instance/compliant/3f5f"
+                                  "?limit=20&offset=21&patch_status=PENDING_REBOOT");
+    assert_int_equal(pw_query_patches_url(&source, "a/../b?c", "x", 1, &url), PW_OK);
+    assert_non_null(strstr(url.data, "compliant/a%2F..%2Fb%3Fc?limit"));
+    pw_buffer_free(&url);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain),       cmocka_unit_test(test_every_filter),
         cmocka_unit_test(test_each_filter), cmocka_unit_test(test_encoding),
-        cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_too_long),    cmocka_unit_test(test_patches),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

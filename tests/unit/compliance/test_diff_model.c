@@ -380,7 +380,7 @@ static void test_both_tell_the_same_story(void **state)
     for (uint64_t life = 1; life <= LIVES; life++)
         live(life);
     /* It was a story worth telling. */
-    for (int type = 0; type < PW_EVENT_SOURCE_BASELINE; type++)
+    for (int type = 0; type < PW_EVENT_NODE_FLAPPING; type++)
         assert_true(told[type] > 500);
 }
 

@@ -11,9 +11,9 @@
 #include "compliance/event.h"
 
 static const char *const type_names[PW_EVENT_TYPE_COUNT] = {
-    "node.non_compliant", "node.compliant",  "node.discovered", "node.missing",
-    "node.returned",      "node.worsened",   "node.improved",   "source.baseline",
-    "source.failing",     "source.recovered"};
+    "node.non_compliant", "node.compliant", "node.discovered", "node.missing", "node.returned",
+    "node.worsened",      "node.improved",  "node.flapping",   "node.settled", "fleet.shift",
+    "source.baseline",    "source.failing", "source.recovered"};
 
 static void test_type_names(void **state)
 {
@@ -26,7 +26,7 @@ static void test_type_names(void **state)
                                         "io.patchwatch",
                                         "io.patchwatchXnode.missing",
                                         "io.patchwatch.io.patchwatch.node.missing",
-                                        "node.flapping"};
+                                        "node.flappin"};
     enum pw_event_type type = PW_EVENT_NODE_MISSING;
     char full[64];
 
@@ -228,7 +228,67 @@ static void test_json_of_a_transition(void **state)
         "\"compliant\":{\"count\":0,\"critical\":0,\"high\":0,\"medium\":0,\"low\":0,"
         "\"informational\":0,\"unspecified\":0},"
         "\"non_compliant\":{\"count\":0,\"critical\":0,\"high\":0,\"medium\":0,\"low\":0,"
-        "\"informational\":0,\"unspecified\":0}},\"sweep\":97}}");
+        "\"informational\":0,\"unspecified\":0}},"
+        "\"delta\":{\"count\":null,\"critical\":1,\"high\":null,\"medium\":0,\"low\":0,"
+        "\"informational\":0,\"unspecified\":9223372036854775807},\"sweep\":97}}");
+}
+
+/* The members behind "previous" of an event. */
+static void assert_tail(const struct pw_event *event, const char *wanted)
+{
+    struct pw_buffer out;
+    const char *tail;
+
+    pw_buffer_init(&out, 65536);
+    pw_event_write(event, &out);
+    assert_int_equal(out.failed, PW_OK);
+    tail = strstr(out.data, "\"delta\":");
+    assert_non_null(tail);
+    assert_string_equal(tail, wanted);
+    pw_buffer_free(&out);
+}
+
+static void test_json_of_patches(void **state)
+{
+    struct pw_patch listed[2] = {
+        {"kernel-5.10 \"x\"", "Security", "CRITICAL", "UNSPECIFIED", "MISSING"},
+        {.title = "curl-8", .status = "PENDING_REBOOT"}};
+    struct pw_patch_list patches = {.was_read = true, .total = 204, .listed = listed, .count = 2};
+    struct pw_event event = {.type = PW_EVENT_NODE_NON_COMPLIANT,
+                             .source_name = "p",
+                             .node_key = pw_str_of("-/x"),
+                             .patches = &patches};
+
+    (void)state;
+    assert_tail(&event, "\"delta\":null,\"patches\":{\"total\":204,\"listed\":["
+                        "{\"title\":\"kernel-5.10 \\\"x\\\"\",\"classification\":\"Security\","
+                        "\"severity_level\":\"CRITICAL\",\"compliance_level\":\"UNSPECIFIED\","
+                        "\"status\":\"MISSING\"},{\"title\":\"curl-8\",\"classification\":null,"
+                        "\"severity_level\":null,\"compliance_level\":null,"
+                        "\"status\":\"PENDING_REBOOT\"}]},\"sweep\":0}}");
+    (void)strcpy(patches.error, "HTTP 500");
+    patches.count = 0;
+    assert_tail(&event, "\"delta\":null,\"patches\":{\"total\":204,\"listed\":[]},"
+                        "\"patches_error\":\"HTTP 500\",\"sweep\":0}}");
+    patches.was_read = false;
+    assert_tail(&event, "\"delta\":null,\"patches_error\":\"HTTP 500\",\"sweep\":0}}");
+    event.patches = NULL;
+    assert_tail(&event, "\"delta\":null,\"sweep\":0}}");
+}
+
+static void test_json_of_a_delta(void **state)
+{
+    struct pw_report report = {.non_compliant = {5, {0, 3, 2, 0, 0, PW_COUNT_NONE}}};
+    struct pw_report previous = {.non_compliant = {9, {4, PW_COUNT_NONE, 2, 3, 0, 0}}};
+    struct pw_event event = {.type = PW_EVENT_NODE_IMPROVED,
+                             .source_name = "p",
+                             .node_key = pw_str_of("-/x"),
+                             .report = &report,
+                             .previous = &previous};
+
+    (void)state;
+    assert_tail(&event, "\"delta\":{\"count\":-4,\"critical\":-4,\"high\":null,\"medium\":0,"
+                        "\"low\":-3,\"informational\":0,\"unspecified\":null},\"sweep\":0}}");
 }
 
 static void test_json_of_a_node_without_a_report(void **state)
@@ -253,7 +313,8 @@ static void test_json_of_a_node_without_a_report(void **state)
                         "\"recordedtime\":\"1970-01-01T00:00:00.000Z\","
                         "\"sequence\":\"9223372036854775807\","
                         "\"data\":{\"node\":{\"key\":\"-/x\"},\"from\":\"unknown\",\"to\":null,"
-                        "\"cause\":null,\"report\":null,\"previous\":null,\"sweep\":1}}");
+                        "\"cause\":null,\"report\":null,\"previous\":null,"
+                        "\"delta\":null,\"sweep\":1}}");
 }
 
 static void test_json_of_a_baseline(void **state)
@@ -303,6 +364,8 @@ int main(void)
         cmocka_unit_test(test_ids),
         cmocka_unit_test(test_id_of_a_source_event),
         cmocka_unit_test(test_json_of_a_transition),
+        cmocka_unit_test(test_json_of_patches),
+        cmocka_unit_test(test_json_of_a_delta),
         cmocka_unit_test(test_json_of_a_node_without_a_report),
         cmocka_unit_test(test_json_of_a_baseline),
         cmocka_unit_test(test_json_that_does_not_fit),

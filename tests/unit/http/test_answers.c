@@ -214,6 +214,30 @@ static void test_body_limit(void **state)
     }
 }
 
+/* Where nobody reads the body, one that is too long is cut, and the answer counts. */
+static void test_body_that_may_be_cut(void **state)
+{
+    struct world *world = *state;
+    struct ask ask;
+
+    SCRIPT(world, {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n0123456789abc"},
+           {.bytes = "HTTP/1.1 200 OK\r\n\r\n0123456789abc", .then = THEN_KEEP},
+           {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789"});
+    for (int i = 0; i < 3; i++) {
+        ask_init(&ask, world);
+        ask.request.method = "POST";
+        ask.request.body = pw_str_of("x");
+        ask.request.body_max_bytes = 10;
+        ask.request.body_may_be_cut = true;
+        ask_start(&ask, world);
+        ask_wait(&ask, world);
+        assert_int_equal(ask.status, PW_OK);
+        assert_int_equal(ask.http_status, 200);
+        assert_string_equal(ask.body, "0123456789");
+        ask_free(&ask);
+    }
+}
+
 #define GZIP_HELLO                                                                                 \
     "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 28\r\n\r\n"                      \
     "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xcb\x48\xcd\xc9\xc9\x57\xc8\x40\x27\x01\xe3\x51\x3d" \
@@ -520,6 +544,7 @@ int main(void)
         TEST(test_the_environment_has_no_say),
         TEST(test_proxy),
         TEST(test_body_limit),
+        TEST(test_body_that_may_be_cut),
         TEST(test_gzip),
         TEST(test_broken_gzip),
         TEST(test_body_longer_than_announced),

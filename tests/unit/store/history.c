@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <setjmp.h>
@@ -33,13 +34,62 @@ static enum pw_status tell_pager(const struct pw_router *router, const struct pw
                                  struct pw_route_sink *sink)
 {
     (void)router;
-    return event->type == PW_EVENT_NODE_NON_COMPLIANT ? sink->add(sink, "pager", "all") : PW_OK;
+    return event->type == PW_EVENT_NODE_NON_COMPLIANT
+               ? sink->add(sink, &(struct pw_owed){.hook = "pager", .rule = "all"})
+               : PW_OK;
 }
 
-static bool wants_recovery(const struct pw_router *router, const char *hook, const char *rule)
+static enum pw_status tell_recovery(const struct pw_router *router, const struct pw_event *event,
+                                    const char *hook, const char *rule, struct pw_route_sink *sink)
+{
+    (void)router, (void)event;
+    return sink->add(sink, &(struct pw_owed){.hook = hook, .rule = rule});
+}
+
+static void mute_nothing(const struct pw_router *router, const struct pw_event *event,
+                         int64_t now_ms, struct pw_mute_verdict *verdict)
+{
+    (void)router, (void)event, (void)now_ms, (void)verdict;
+}
+
+static bool match_nothing(const struct pw_router *router, struct pw_str match,
+                          const struct pw_event *event)
+{
+    (void)router, (void)match, (void)event;
+    return false;
+}
+
+static int64_t never(const struct pw_router *router, const char *hook, const char *rule)
 {
     (void)router, (void)hook, (void)rule;
-    return true;
+    return 0;
+}
+
+static int64_t one(const struct pw_router *router, const char *rule)
+{
+    (void)router, (void)rule;
+    return 1;
+}
+
+static bool has_none(const struct pw_router *router)
+{
+    (void)router;
+    return false;
+}
+
+struct pw_router router_of(enum pw_status (*route)(const struct pw_router *router,
+                                                   const struct pw_event *event,
+                                                   struct pw_route_sink *sink))
+{
+    return (struct pw_router){
+        .route = route,
+        .recovery = tell_recovery,
+        .repeat_ms = never,
+        .group_max = one,
+        .has_mutes = has_none,
+        .mute = mute_nothing,
+        .match_json = match_nothing,
+    };
 }
 
 /* The time at which the node came to what it is: that of its current version, else now. */
@@ -54,6 +104,14 @@ static int64_t report_time(struct pw_db *db, int64_t source_id, int node, const 
                    " AND r.valid_to IS NULL AND r.status = '%s'), %lld)",
                    (long long)source_id, node, status, (long long)now_ms);
     return number(db, sql);
+}
+
+static int by_node(const void *a, const void *b)
+{
+    uint32_t left = ((const struct pw_unseen *)a)->node_id;
+    uint32_t right = ((const struct pw_unseen *)b)->node_id;
+
+    return (left > right) - (left < right);
 }
 
 static size_t list_unseen(struct pw_db *db, int64_t source_id, const char *letters,
@@ -76,28 +134,18 @@ static size_t list_unseen(struct pw_db *db, int64_t source_id, const char *lette
                 (struct pw_unseen){.node_id = (uint32_t)node_id,
                                    .key = pw_report_key_of(pw_str_of(key), pw_str_of("base"))};
     }
+    qsort(out, count, sizeof *out, by_node);
     return count;
 }
 
-static int64_t sweep(struct pw_db *db, int64_t source_id, const char *letters, int64_t now_ms,
-                     const struct pw_router *router)
+struct pw_apply_result sweep_with(struct pw_db *db, const char *letters,
+                                  const struct pw_apply_params *given)
 {
     static char ids[MAX_NODES][32];
     static struct pw_report reports[MAX_NODES];
     static struct pw_unseen unseen[MAX_NODES];
+    struct pw_apply_params params = *given;
     struct pw_apply_result result;
-    struct pw_apply_params params = {
-        .source_id = source_id,
-        .source_name = "prod",
-        .confirm = 1,
-        .missing_after = 1,
-        .failing_after = 3,
-        .failing_repeat_ms = 24 * HOUR_MS,
-        .router = router,
-        .facts = {.outcome = PW_SWEEP_COMPLETE, .reported_count = PW_COUNT_NONE},
-        .unseen = unseen,
-        .now_ms = now_ms,
-    };
     struct pw_error err = {PW_OK, ""};
     size_t count = 0;
 
@@ -120,19 +168,45 @@ static int64_t sweep(struct pw_db *db, int64_t source_id, const char *letters, i
             .non_compliant = {.total = letters[i] == 'n'},
             .place = (int64_t)count,
         };
-        reports[count].report_time_ms =
-            report_time(db, source_id, i, pw_compliance_name(reports[count].status), now_ms);
+        reports[count].report_time_ms = report_time(
+            db, params.source_id, i, pw_compliance_name(reports[count].status), params.now_ms);
         count++;
     }
-    if (pw_apply_begin(db, source_id, now_ms, &params.sweep_id, &err) != PW_OK ||
+    if (pw_apply_begin(db, params.source_id, params.now_ms, &params.sweep_id, &err) != PW_OK ||
         pw_apply_stage(db, params.sweep_id, reports, count, &err) != PW_OK)
         fail_msg("%s", err.message);
     params.facts.records = params.facts.nodes = (int64_t)count;
-    params.unseen_count = list_unseen(db, source_id, letters, unseen);
+    params.unseen = unseen;
+    if (params.facts.outcome == PW_SWEEP_COMPLETE)
+        params.unseen_count = list_unseen(db, params.source_id, letters, unseen);
     if (pw_apply_finish(db, &params, &result, &err) != PW_OK)
         fail_msg("%s", err.message);
-    pw_apply_result_free(&result);
-    return result.events;
+    pw_apply_result_free(&(struct pw_apply_result){.changes = result.changes});
+    result.changes = NULL;
+    return result;
+}
+
+struct pw_apply_params plain_params(int64_t source_id, int64_t now_ms)
+{
+    return (struct pw_apply_params){
+        .source_id = source_id,
+        .source_name = "prod",
+        .confirm = 1,
+        .missing_after = 1,
+        .failing_after = 3,
+        .failing_repeat_ms = 24 * HOUR_MS,
+        .facts = {.outcome = PW_SWEEP_COMPLETE, .reported_count = PW_COUNT_NONE},
+        .now_ms = now_ms,
+    };
+}
+
+static int64_t sweep(struct pw_db *db, int64_t source_id, const char *letters, int64_t now_ms,
+                     const struct pw_router *router)
+{
+    struct pw_apply_params params = plain_params(source_id, now_ms);
+
+    params.router = router;
+    return sweep_with(db, letters, &params).events;
 }
 
 int64_t sweep_fleet(struct pw_db *db, int64_t source_id, const char *letters, int64_t now_ms)
@@ -140,9 +214,15 @@ int64_t sweep_fleet(struct pw_db *db, int64_t source_id, const char *letters, in
     return sweep(db, source_id, letters, now_ms, NULL);
 }
 
+int64_t sweep_fleet_for(struct pw_db *db, int64_t source_id, const char *letters, int64_t now_ms,
+                        const struct pw_router *router)
+{
+    return sweep(db, source_id, letters, now_ms, router);
+}
+
 int64_t sweep_fleet_told(struct pw_db *db, int64_t source_id, const char *letters, int64_t now_ms)
 {
-    static const struct pw_router router = {tell_pager, wants_recovery};
+    const struct pw_router router = router_of(tell_pager);
 
     return sweep(db, source_id, letters, now_ms, &router);
 }

@@ -20,6 +20,19 @@ int64_t open_prod(struct pw_db *db);
 int64_t sweep_fleet(struct pw_db *db, int64_t source_id, const char *letters, int64_t now_ms);
 /* The same with somebody to be told: hook "pager" is owed every transition. */
 int64_t sweep_fleet_told(struct pw_db *db, int64_t source_id, const char *letters, int64_t now_ms);
+/* The same with these rules. */
+int64_t sweep_fleet_for(struct pw_db *db, int64_t source_id, const char *letters, int64_t now_ms,
+                        const struct pw_router *router);
+/* Rules that tell of events as route says, send every recovery and mute nothing. */
+struct pw_router router_of(enum pw_status (*route)(const struct pw_router *router,
+                                                   const struct pw_event *event,
+                                                   struct pw_route_sink *sink));
+/* What these two go by, for sweeps that differ in something: nothing flaps, nothing is held, nobody
+ * is told. */
+struct pw_apply_params plain_params(int64_t source_id, int64_t now_ms);
+/* Such a sweep, complete or not; sweep_id and what was shown are filled in. */
+struct pw_apply_result sweep_with(struct pw_db *db, const char *letters,
+                                  const struct pw_apply_params *given);
 /* Three sweeps of so many nodes: all turn bad, then good. 2 × nodes + 1 events. */
 void make_history(struct pw_db *db, int nodes);
 /* One more event of the source's, in the caller's transaction or on its own. */

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "history.h"
+#include "queue.h"
 #include "scratch.h"
 #include "store/care.h"
 #include "store/horizon.h"
@@ -42,18 +43,12 @@ static struct pw_prune prune(struct pw_db *db, int64_t cutoff_ms)
 static void deliver_all(struct pw_db *db, int64_t now_ms)
 {
     struct pw_delivery *claimed;
-    struct pw_error err;
-    int64_t next_due_ms;
 
-    do {
-        assert_int_equal(pw_outbox_claim(db, "pager", 100, now_ms, &claimed, &next_due_ms, &err),
-                         PW_OK);
-        for (struct pw_delivery *each = claimed, *next; each != NULL; each = next) {
-            next = each->next;
-            assert_int_equal(pw_outbox_delivered(db, each->delivery_id, now_ms, &err), PW_OK);
-            pw_delivery_free(each);
-        }
-    } while (claimed != NULL);
+    while ((claimed = queue_claim(db, "pager", 100, now_ms, NULL)) != NULL) {
+        for (struct pw_delivery *each = claimed; each != NULL; each = each->next_attempt)
+            queue_delivered(db, each->delivery_id, now_ms);
+        pw_claimed_free(claimed);
+    }
 }
 
 static void test_old_history_goes_current_state_stays(void **state)
@@ -101,7 +96,6 @@ static void test_undelivered_events_stay(void **state)
 {
     struct pw_db *db = open_writer(*state);
     int64_t source_id = open_prod(db);
-    struct pw_error err;
 
     (void)sweep_fleet_told(db, source_id, "cc", HOUR_MS);     /* event 1 */
     (void)sweep_fleet_told(db, source_id, "nc", 2 * HOUR_MS); /* 2, pending */
@@ -109,7 +103,7 @@ static void test_undelivered_events_stay(void **state)
     (void)prune(db, 100 * HOUR_MS);
     assert_string_equal(rows(db, "SELECT event_id FROM event"), "2\n3");
     assert_string_equal(rows(db, "SELECT state FROM delivery"), "pending");
-    assert_int_equal(pw_outbox_dead(db, 1, "given up", &err), PW_OK);
+    queue_dead(db, 1, "given up");
     (void)prune(db, 100 * HOUR_MS);
     assert_string_equal(rows(db, "SELECT event_id FROM event"), "2\n3");
     must_run(db, "UPDATE delivery SET state = 'dropped'");
@@ -154,10 +148,16 @@ static void test_missing_nodes_go_when_nothing_is_left(void **state)
     (void)sweep_fleet_told(db, source_id, "ccc", HOUR_MS);
     (void)sweep_fleet_told(db, source_id, "c--", 2 * HOUR_MS);
     (void)sweep_fleet_told(db, source_id, "c--", 300 * HOUR_MS);
+    /* What people said of them, and of a time that is past, goes too. */
+    must_run(db, "INSERT INTO ack (node_id, created_at) SELECT node_id, 1 FROM node;"
+                 "INSERT INTO mute (match, until_at) VALUES ('{}', 3600000), ('{}', NULL)");
     (void)prune(db, 2 * HOUR_MS); /* not older than that */
     assert_int_equal(number(db, "SELECT count(*) FROM node"), 3);
+    assert_int_equal(number(db, "SELECT count(*) FROM ack"), 3);
     walk = prune(db, 100 * HOUR_MS);
     assert_int_equal(walk.nodes, 2);
+    assert_int_equal(number(db, "SELECT count(*) FROM ack"), 1);
+    assert_int_equal(number(db, "SELECT count(*) FROM mute"), 1);
     assert_string_equal(rows(db, "SELECT node_key FROM node"), "ECS/i-0");
     /* One that comes back is new. */
     (void)sweep_fleet_told(db, source_id, "cc-", 400 * HOUR_MS);

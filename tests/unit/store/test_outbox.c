@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "queue.h"
 #include "scratch.h"
 #include "store/outbox.h"
 
@@ -30,13 +31,22 @@ static struct pw_db *with_nodes(void **state)
     return db;
 }
 
+static enum pw_status owe(struct pw_db *db, int event_id, const char *hook, const char *rule,
+                          size_t *added)
+{
+    struct pw_owed owed = {.hook = hook, .rule = rule};
+    struct pw_outbox_entry entry = {.event_id = event_id, .owed = &owed, .now_ms = NOW};
+    struct pw_error err;
+
+    return pw_outbox_add(db, &entry, added, &err);
+}
+
 /* An event of a node (0: of source_id) that `hook` is owed. */
 static void add(struct pw_db *db, int event_id, int source_id, int node_id, const char *hook)
 {
     char sql[640];
     char node[16] = "NULL";
     size_t added = 0;
-    struct pw_error err = {PW_OK, ""};
 
     if (node_id != 0)
         (void)snprintf(node, sizeof node, "%d", node_id);
@@ -50,7 +60,7 @@ static void add(struct pw_db *db, int event_id, int source_id, int node_id, cons
                    node_id != 0 ? "'non_compliant'" : "NULL",
                    node_id != 0 ? "{\"name\": \"then\"}" : "null");
     must_run(db, sql);
-    assert_int_equal(pw_outbox_add(db, event_id, hook, "rule", NOW, &added, &err), PW_OK);
+    assert_int_equal(owe(db, event_id, hook, "rule", &added), PW_OK);
     assert_int_equal(added, 1);
 }
 
@@ -59,20 +69,14 @@ static const char *claim(struct pw_db *db, const char *hook, size_t max, int64_t
                          int64_t *next)
 {
     static char ids[4096];
-    struct pw_delivery *list;
-    struct pw_error err = {PW_OK, ""};
+    struct pw_delivery *list = queue_claim(db, hook, max, now_ms, next);
     size_t used = 0;
 
-    if (pw_outbox_claim(db, hook, max, now_ms, &list, next, &err) != PW_OK)
-        fail_msg("%s", err.message);
     ids[0] = '\0';
-    while (list != NULL) {
-        struct pw_delivery *following = list->next;
+    for (const struct pw_delivery *each = list; each != NULL; each = each->next_attempt)
         used += (size_t)snprintf(ids + used, sizeof ids - used, "%s%lld", used > 0 ? " " : "",
-                                 (long long)list->event_id);
-        pw_delivery_free(list);
-        list = following;
-    }
+                                 (long long)each->event_id);
+    pw_claimed_free(list);
     return ids;
 }
 
@@ -88,32 +92,26 @@ static int64_t delivery_of(struct pw_db *db, int event_id, const char *hook)
 
 static void delivered(struct pw_db *db, int event_id, const char *hook)
 {
-    struct pw_error err;
-
-    assert_int_equal(pw_outbox_delivered(db, delivery_of(db, event_id, hook), NOW, &err), PW_OK);
+    queue_delivered(db, delivery_of(db, event_id, hook), NOW);
 }
 
 static void retry(struct pw_db *db, int event_id, const char *hook, int64_t at_ms)
 {
-    struct pw_error err;
-
-    assert_int_equal(pw_outbox_retry(db, delivery_of(db, event_id, hook), at_ms, "HTTP 503", &err),
-                     PW_OK);
+    queue_failed(db, delivery_of(db, event_id, hook), at_ms, "HTTP 503");
 }
 
 static void test_add_once(void **state)
 {
     struct pw_db *db = with_nodes(state);
-    struct pw_error err;
     size_t added = 5;
 
     add(db, 1, 1, 1, "pager");
-    assert_int_equal(pw_outbox_add(db, 1, "pager", "other rule", NOW, &added, &err), PW_OK);
+    assert_int_equal(owe(db, 1, "pager", "other rule", &added), PW_OK);
     assert_int_equal(added, 5);
     assert_string_equal(rows(db, "SELECT hook, rule, state, attempts, created_at, next_attempt_at"
                                  " FROM delivery"),
                         "pager|rule|pending|0|1000000|1000000");
-    assert_int_equal(pw_outbox_add(db, 99, "pager", "rule", NOW, &added, &err), PW_EINVAL);
+    assert_int_equal(owe(db, 99, "pager", "rule", &added), PW_EINVAL);
     pw_db_close(db);
 }
 
@@ -121,14 +119,15 @@ static void test_fields(void **state)
 {
     struct pw_db *db = with_nodes(state);
     struct pw_delivery *list;
-    struct pw_error err;
-    int64_t next;
+    const struct pw_delivery *second;
 
     add(db, 1, 1, 1, "pager");
     add(db, 2, 1, 0, "pager");
     must_run(db, "UPDATE delivery SET attempts = 4 WHERE event_id = 1");
-    assert_int_equal(pw_outbox_claim(db, "pager", 10, NOW + 5, &list, &next, &err), PW_OK);
+    list = queue_claim(db, "pager", 10, NOW + 5, NULL);
     assert_non_null(list);
+    assert_null(list->next); /* each goes alone */
+    assert_int_equal(list->reminder, 0);
     assert_int_equal(list->event_id, 1);
     assert_int_equal(list->attempts, 5);
     assert_int_equal(list->created_at_ms, NOW);
@@ -142,14 +141,14 @@ static void test_fields(void **state)
     assert_true(pw_str_is(list->from, "compliant"));
     assert_true(pw_str_is(list->to, "non_compliant"));
     assert_true(pw_str_is(list->event_json, "{\"data\": {\"node\": {\"name\": \"then\"}}}"));
-    assert_non_null(list->next);
-    assert_null(list->next->node_key.data);
-    assert_null(list->next->node_name.data);
-    assert_null(list->next->from.data);
-    assert_null(list->next->to.data);
-    assert_null(list->next->next);
-    pw_delivery_free(list->next);
-    pw_delivery_free(list);
+    second = list->next_attempt;
+    assert_non_null(second);
+    assert_null(second->node_key.data);
+    assert_null(second->node_name.data);
+    assert_null(second->from.data);
+    assert_null(second->to.data);
+    assert_null(second->next_attempt);
+    pw_claimed_free(list);
     /* Counted before the attempt is made. */
     assert_string_equal(
         rows(db, "SELECT attempts, claimed_at, last_attempt_at FROM delivery WHERE event_id = 1"),
@@ -198,13 +197,12 @@ static void test_source_events(void **state)
 static void test_dead_and_dropped_block_nobody(void **state)
 {
     struct pw_db *db = with_nodes(state);
-    struct pw_error err;
     int64_t next;
 
     for (int event_id = 1; event_id <= 4; event_id++)
         add(db, event_id, 1, 1, "pager");
     assert_string_equal(claim(db, "pager", 10, NOW, &next), "1");
-    assert_int_equal(pw_outbox_dead(db, delivery_of(db, 1, "pager"), "gave\nup \xff", &err), PW_OK);
+    queue_dead(db, delivery_of(db, 1, "pager"), "gave\nup \xff");
     assert_string_equal(rows(db, "SELECT state, last_error, claimed_at FROM delivery"
                                  " WHERE event_id = 1"),
                         "dead|gave\\x0Aup \\xFF|-");
@@ -217,7 +215,6 @@ static void test_dead_and_dropped_block_nobody(void **state)
 static void test_outcomes(void **state)
 {
     struct pw_db *db = with_nodes(state);
-    struct pw_error err;
     int64_t next;
 
     add(db, 1, 1, 1, "pager");
@@ -233,15 +230,16 @@ static void test_outcomes(void **state)
                                  " FROM delivery WHERE event_id = 1"),
                         "delivered|2|1000000|-|-");
     /* What succeeded stays so. */
-    assert_int_equal(pw_outbox_retry(db, delivery_of(db, 1, "pager"), NOW, "late", &err), PW_OK);
-    assert_int_equal(pw_outbox_dead(db, delivery_of(db, 1, "pager"), "late", &err), PW_OK);
+    retry(db, 1, "pager", NOW);
+    queue_dead(db, delivery_of(db, 1, "pager"), "late");
     assert_string_equal(rows(db, "SELECT state FROM delivery WHERE event_id = 1"), "delivered");
     /* Somebody dropped it while it was in flight: it is not tried again. */
     must_run(db, "UPDATE delivery SET state = 'dropped', claimed_at = NULL WHERE event_id = 2");
     retry(db, 2, "pager", NOW);
     assert_string_equal(rows(db, "SELECT state FROM delivery WHERE event_id = 2"), "dropped");
-    assert_int_equal(pw_outbox_delivered(db, 77, NOW, &err), PW_ENOTFOUND);
-    assert_int_equal(pw_outbox_retry(db, 77, NOW, NULL, &err), PW_ENOTFOUND);
+    assert_int_equal(queue_gone(db, delivery_of(db, 2, "pager"), PW_OUTCOME_FAILED), 1);
+    assert_int_equal(queue_gone(db, 77, PW_OUTCOME_DELIVERED), 1);
+    assert_int_equal(queue_gone(db, 77, PW_OUTCOME_FAILED), 1);
     pw_db_close(db);
 }
 
@@ -332,14 +330,14 @@ static void test_orphans(void **state)
 static void test_claim_error(void **state)
 {
     struct pw_db *db = with_nodes(state);
-    struct pw_delivery *list;
+    struct pw_claim refused = {.hook = "pager", .max_attempts = 10, .now_ms = NOW};
     struct pw_error err;
     int64_t next;
 
     add(db, 1, 1, 1, "pager");
     must_run(db, "PRAGMA query_only = ON");
-    assert_int_not_equal(pw_outbox_claim(db, "pager", 10, NOW, &list, &next, &err), PW_OK);
-    assert_null(list);
+    assert_int_not_equal(pw_outbox_claim(db, &refused, &err), PW_OK);
+    assert_null(refused.list);
     must_run(db, "PRAGMA query_only = OFF");
     assert_string_equal(claim(db, "pager", 10, NOW, &next), "1");
     pw_db_close(db);

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "compliance/index.h"
 #include "history.h"
+#include "queue.h"
 #include "scratch.h"
 #include "store/care.h"
 #include "store/outbox.h"
@@ -98,7 +99,7 @@ static void do_everything(struct pw_db *db)
     static const char *const hooks[] = {"other"};
     struct pw_prune prune = {.cutoff_ms = 5 * HOUR_MS};
     struct pw_index *index = pw_index_new();
-    int64_t source_id = open_prod(db), next_due_ms, total;
+    int64_t source_id = open_prod(db), total;
     struct pw_delivery *claimed;
     char text[256];
     struct pw_error err;
@@ -106,19 +107,13 @@ static void do_everything(struct pw_db *db)
     (void)sweep_fleet_told(db, source_id, "ccccccn", HOUR_MS);
     (void)sweep_fleet_told(db, source_id, "nnuncc-", 2 * HOUR_MS);
     assert_int_equal(pw_outbox_recover(db, 2 * HOUR_MS, &err), PW_OK);
-    assert_int_equal(pw_outbox_claim(db, "pager", 3, 2 * HOUR_MS, &claimed, &next_due_ms, &err),
-                     PW_OK);
+    claimed = queue_claim(db, "pager", 3, 2 * HOUR_MS, NULL);
     assert_non_null(claimed);
-    assert_int_equal(pw_outbox_delivered(db, claimed->delivery_id, 2 * HOUR_MS, &err), PW_OK);
-    assert_int_equal(pw_outbox_retry(db, claimed->next->delivery_id, 3 * HOUR_MS, "x", &err),
-                     PW_OK);
-    assert_int_equal(pw_outbox_dead(db, claimed->next->next->delivery_id, "x", &err), PW_OK);
-    assert_int_equal(pw_outbox_dead(db, 1000, "x", &err), PW_ENOTFOUND);
-    while (claimed != NULL) {
-        struct pw_delivery *next = claimed->next;
-        pw_delivery_free(claimed);
-        claimed = next;
-    }
+    queue_delivered(db, claimed->delivery_id, 2 * HOUR_MS);
+    queue_failed(db, claimed->next_attempt->delivery_id, 3 * HOUR_MS, "x");
+    queue_dead(db, claimed->next_attempt->next_attempt->delivery_id, "x");
+    assert_int_equal(queue_gone(db, 1000, PW_OUTCOME_FAILED), 1);
+    pw_claimed_free(claimed);
     assert_int_equal(pw_outbox_orphans(db, hooks, 1, &total, text, sizeof text, &err), PW_OK);
     (void)sweep_fleet_told(db, source_id, "cccccc-", 3 * HOUR_MS);
     (void)sweep_fleet_told(db, source_id, "c-c-c-c", 4 * HOUR_MS);
@@ -211,17 +206,15 @@ static void make_documented_history(struct pw_db *db)
     static const int64_t oct_4_ms = INT64_C(1728003600000); /* 01:00 */
     int64_t source_id = open_prod(db), now_ms = pw_clock_wall_ms(pw_clock_system());
     struct pw_delivery *claimed;
-    int64_t next_due_ms;
-    struct pw_error err;
 
     (void)sweep_fleet_told(db, source_id, "ccncccc", oct_4_ms);
     (void)sweep_fleet_told(db, source_id, "ncncccc", oct_4_ms + 24 * HOUR_MS);
     (void)sweep_fleet_told(db, source_id, "nccccc-", oct_4_ms + 48 * HOUR_MS);
     (void)sweep_fleet_told(db, source_id, "cnncccc", oct_4_ms + 96 * HOUR_MS);
-    assert_int_equal(pw_outbox_claim(db, "pager", 1, now_ms, &claimed, &next_due_ms, &err), PW_OK);
+    claimed = queue_claim(db, "pager", 1, now_ms, NULL);
     assert_non_null(claimed);
-    assert_int_equal(pw_outbox_delivered(db, claimed->delivery_id, now_ms, &err), PW_OK);
-    pw_delivery_free(claimed);
+    queue_delivered(db, claimed->delivery_id, now_ms);
+    pw_claimed_free(claimed);
     (void)sweep_fleet_told(db, source_id, "cnnncc-", now_ms - HOUR_MS);
     must_run(db, "UPDATE node SET name = 'web-a', region = 'cn-north-4' WHERE node_key = 'ECS/i-0';"
                  "UPDATE node SET name = 'db-d', region = 'cn-north-4' WHERE node_key = 'ECS/i-1';"
