@@ -7,34 +7,36 @@
 
 #include "alert/hook_test.h"
 #include "base/log.h"
-#include "base/nearest.h"
-#include "daemon/answer.h"
 #include "daemon/change.h"
 #include "daemon/hook_answer.h"
-#include "daemon/request.h"
-#include "daemon/serving.h"
-#include "store/apply.h"
+#include "daemon/operating.h"
 
 enum { PROBLEMS_MAX = 200 };
 
-static void reply(struct pw_exchange *exchange, struct pw_answer *answer)
+void pw_operator_reply(struct pw_exchange *exchange, struct pw_answer *answer)
 {
     pw_exchange_answer(exchange, pw_answer_line(answer));
     pw_answer_free(answer);
 }
 
-static void fail(struct pw_exchange *exchange, int exit_code, const char *message)
+void pw_operator_fail(struct pw_exchange *exchange, int exit_code, const char *message)
 {
     struct pw_answer answer;
 
     pw_answer_init(&answer);
     pw_answer_fail(&answer, exit_code, "%s", message);
-    reply(exchange, &answer);
+    pw_operator_reply(exchange, &answer);
 }
 
-static void fail_nomem(struct pw_exchange *exchange)
+void pw_operator_fail_nomem(struct pw_exchange *exchange)
 {
-    fail(exchange, EX_OSERR, "the daemon is out of memory");
+    pw_operator_fail(exchange, EX_OSERR, "the daemon is out of memory");
+}
+
+void pw_operator_put_count(struct pw_json *json, const char *key, int64_t value)
+{
+    pw_json_key(json, key);
+    pw_json_int(json, value);
 }
 
 /* Changes of the history ----------------------------------------------------------------------- */
@@ -80,7 +82,7 @@ static void change_done(struct pw_store_job *job)
     } else if (is_trouble(change->status)) {
         pw_serving_troubled(change->service, change->status, "a request could not be stored");
     }
-    reply(change->exchange, &change->answer);
+    pw_operator_reply(change->exchange, &change->answer);
     pw_request_free(&change->request);
     free(change);
 }
@@ -91,7 +93,7 @@ static void start_change(struct pw_service *service, struct pw_exchange *exchang
     struct change_job *change = calloc(1, sizeof *change);
 
     if (change == NULL) {
-        fail_nomem(exchange);
+        pw_operator_fail_nomem(exchange);
         return;
     }
     change->job.run = change_run;
@@ -103,176 +105,6 @@ static void start_change(struct pw_service *service, struct pw_exchange *exchang
     change->now_ms = pw_clock_wall_ms(pw_clock_system());
     pw_answer_init(&change->answer);
     pw_store_submit(service->store, &change->job);
-}
-
-/* Sweeps --------------------------------------------------------------------------------------- */
-
-struct awaited {
-    const struct pw_collector *collector; /* NULL: it has answered */
-    int64_t number;                       /* of the sweep */
-};
-
-struct pw_sweep_wait {
-    struct pw_sweep_wait *next;
-    struct pw_exchange *exchange;
-    struct pw_answer answer; /* begun; a sweep is added as it ends */
-    bool is_all_complete;
-    size_t left, count;
-    struct awaited awaited[];
-};
-
-static void put_count(struct pw_json *json, const char *key, int64_t value)
-{
-    pw_json_key(json, key);
-    pw_json_int(json, value);
-}
-
-static void put_words(struct pw_json *json, const char *key, const char *text)
-{
-    pw_json_key(json, key);
-    pw_json_text(json, text[0] != '\0' ? text : NULL);
-}
-
-static void put_sweep(struct pw_sweep_wait *wait, const struct pw_collector *collector)
-{
-    struct pw_json *json = &wait->answer.json;
-    struct pw_collector_swept swept;
-
-    pw_collector_last(collector, &swept);
-    if (swept.outcome != PW_SWEEP_COMPLETE)
-        wait->is_all_complete = false;
-    pw_json_object_begin(json);
-    put_words(json, "source", pw_collector_name(collector));
-    put_words(json, "outcome", pw_sweep_outcome_name(swept.outcome));
-    pw_json_key(json, "sweep_id");
-    if (swept.sweep_id != 0)
-        pw_json_int(json, swept.sweep_id);
-    else
-        pw_json_null(json);
-    pw_answer_time(&wait->answer, "started_at", swept.started_ms);
-    put_count(json, "took_ms", swept.took_ms);
-    put_count(json, "records", swept.records);
-    put_count(json, "nodes", swept.nodes);
-    put_count(json, "changed", swept.changed);
-    put_count(json, "transitions", swept.transitions);
-    put_words(json, "reason", swept.reason);
-    put_words(json, "error_code", swept.error_code);
-    put_words(json, "error_msg", swept.error_msg);
-    pw_json_object_end(json);
-}
-
-/* Ends a wait that is in no list any more. */
-static void end_wait(struct pw_sweep_wait *wait)
-{
-    pw_json_array_end(&wait->answer.json);
-    pw_answer_end(&wait->answer, wait->is_all_complete ? EX_OK : EX_TEMPFAIL);
-    reply(wait->exchange, &wait->answer);
-    free(wait);
-}
-
-/* Takes the collector off every wait; is_swept: where its sweep is the one that is waited for. */
-static void strike(struct pw_service *service, const struct pw_collector *collector, bool is_swept)
-{
-    struct pw_sweep_wait **at = &service->operator.sweeps, *wait;
-
-    while ((wait = *at) != NULL) {
-        for (size_t i = 0; i < wait->count; i++) {
-            if (wait->awaited[i].collector != collector ||
-                (is_swept && pw_collector_begun(collector) < wait->awaited[i].number))
-                continue;
-            wait->awaited[i].collector = NULL;
-            wait->left--;
-            if (is_swept) {
-                put_sweep(wait, collector);
-                continue;
-            }
-            wait->is_all_complete = false;
-            pw_json_object_begin(&wait->answer.json);
-            put_words(&wait->answer.json, "source", pw_collector_name(collector));
-            put_words(&wait->answer.json, "outcome", "failed");
-            put_words(&wait->answer.json, "reason", "a reload took the source away");
-            pw_json_object_end(&wait->answer.json);
-        }
-        if (wait->left > 0) {
-            at = &wait->next;
-            continue;
-        }
-        *at = wait->next;
-        end_wait(wait);
-    }
-}
-
-void pw_operator_swept(struct pw_service *service, const struct pw_collector *collector)
-{
-    strike(service, collector, true);
-}
-
-void pw_operator_source_gone(struct pw_service *service, const struct pw_collector *collector)
-{
-    strike(service, collector, false);
-}
-
-static void fail_source(struct pw_service *service, struct pw_exchange *exchange, const char *name)
-{
-    const char **names = calloc(service->collector_count + 1, sizeof *names);
-    const char *near;
-    struct pw_answer answer;
-    char shown[64];
-
-    if (names == NULL) {
-        fail_nomem(exchange);
-        return;
-    }
-    for (size_t i = 0; i < service->collector_count; i++)
-        names[i] = pw_collector_name(service->collectors[i]);
-    near = pw_nearest(name, names);
-    pw_answer_init(&answer);
-    pw_answer_fail(&answer, EX_USAGE, "the daemon watches no source '%s'%s%s%s",
-                   pw_text_printable(shown, sizeof shown, pw_str_of(name)),
-                   near != NULL ? "; do you mean '" : "", near != NULL ? near : "",
-                   near != NULL ? "'?" : "");
-    free(names);
-    reply(exchange, &answer);
-}
-
-static void start_sweep(struct pw_service *service, struct pw_exchange *exchange, const char *name)
-{
-    struct pw_sweep_wait *wait;
-
-    if (pw_caretaker_is_full(service->caretaker)) {
-        fail(exchange, EX_TEMPFAIL, "the disk is full: no sweep begins until there is room");
-        return;
-    }
-    wait = calloc(1, sizeof *wait + service->collector_count * sizeof *wait->awaited);
-    if (wait == NULL) {
-        fail_nomem(exchange);
-        return;
-    }
-    for (size_t i = 0; i < service->collector_count; i++) {
-        struct pw_collector *collector = service->collectors[i];
-
-        if (name == NULL || strcmp(name, pw_collector_name(collector)) == 0)
-            wait->awaited[wait->count++] =
-                (struct awaited){collector, pw_collector_sweep_now(collector)};
-    }
-    if (wait->count == 0 && name != NULL) {
-        free(wait);
-        fail_source(service, exchange, name);
-        return;
-    }
-    wait->exchange = exchange;
-    wait->is_all_complete = true;
-    wait->left = wait->count;
-    pw_answer_init(&wait->answer);
-    pw_answer_begin(&wait->answer);
-    pw_json_key(&wait->answer.json, "sweeps");
-    pw_json_array_begin(&wait->answer.json);
-    if (wait->count == 0) {
-        end_wait(wait);
-        return;
-    }
-    wait->next = service->operator.sweeps;
-    service->operator.sweeps = wait;
 }
 
 /* Reload --------------------------------------------------------------------------------------- */
@@ -290,8 +122,9 @@ static void put_problems(struct pw_json *json, const struct pw_problems *problem
         pw_json_object_end(json);
     }
     pw_json_array_end(json);
-    put_count(json, "left_out",
-              problems->count > PROBLEMS_MAX ? (int64_t)(problems->count - PROBLEMS_MAX) : 0);
+    pw_operator_put_count(json, "left_out",
+                          problems->count > PROBLEMS_MAX ? (int64_t)(problems->count - PROBLEMS_MAX)
+                                                         : 0);
 }
 
 static void start_reload(struct pw_service *service, struct pw_exchange *exchange)
@@ -308,14 +141,15 @@ static void start_reload(struct pw_service *service, struct pw_exchange *exchang
         pw_json_key(&answer.json, "error");
         pw_json_text(&answer.json, "reload refused: the configuration in use stays");
     } else {
-        put_count(&answer.json, "sources", (int64_t)pw_serving_config(service)->source_count);
-        put_count(&answer.json, "hooks", (int64_t)service->alerts->alerts->hook_count);
-        put_count(&answer.json, "rules", (int64_t)service->alerts->alerts->rule_count);
+        pw_operator_put_count(&answer.json, "sources",
+                              (int64_t)pw_serving_config(service)->source_count);
+        pw_operator_put_count(&answer.json, "hooks", (int64_t)service->alerts->alerts->hook_count);
+        pw_operator_put_count(&answer.json, "rules", (int64_t)service->alerts->alerts->rule_count);
     }
     put_problems(&answer.json, &problems);
     pw_answer_end(&answer, is_reloaded ? EX_OK : EX_CONFIG);
     pw_problems_free(&problems);
-    reply(exchange, &answer);
+    pw_operator_reply(exchange, &answer);
 }
 
 /* Tests of hooks ------------------------------------------------------------------------------- */
@@ -340,7 +174,7 @@ static void on_tested(void *context, const struct pw_hook_test_result *result)
     *at = wait->next;
     pw_answer_init(&answer);
     pw_hook_test_answer(&answer, wait->name, result);
-    reply(wait->exchange, &answer);
+    pw_operator_reply(wait->exchange, &answer);
     pw_alerts_use_release(wait->alerts);
     free(wait);
 }
@@ -356,12 +190,12 @@ static void start_hook(struct pw_service *service, struct pw_exchange *exchange,
     pw_answer_init(&answer);
     if (hook == NULL) {
         pw_hook_test_answer_unknown(&answer, service->alerts->alerts, name);
-        reply(exchange, &answer);
+        pw_operator_reply(exchange, &answer);
         return;
     }
     wait = calloc(1, sizeof *wait);
     if (wait == NULL) {
-        fail_nomem(exchange);
+        pw_operator_fail_nomem(exchange);
         return;
     }
     wait->service = service;
@@ -375,7 +209,7 @@ static void start_hook(struct pw_service *service, struct pw_exchange *exchange,
 
         pw_hook_test_answer(&answer, wait->name, &result);
         free(wait);
-        reply(exchange, &answer);
+        pw_operator_reply(exchange, &answer);
         return;
     }
     wait->alerts->users++;
@@ -389,16 +223,17 @@ static void handle(struct pw_service *service, struct pw_exchange *exchange,
                    struct pw_request *request)
 {
     if (service->is_stopping) {
-        fail(exchange, EX_TEMPFAIL, "the daemon is stopping");
+        pw_operator_fail(exchange, EX_TEMPFAIL, "the daemon is stopping");
         return;
     }
     if (!service->is_started) {
-        fail(exchange, EX_TEMPFAIL, "the daemon is still checking its database; try again later");
+        pw_operator_fail(exchange, EX_TEMPFAIL,
+                         "the daemon is still checking its database; try again later");
         return;
     }
     switch (request->command) {
     case PW_REQUEST_SWEEP:
-        start_sweep(service, exchange, request->texts[PW_REQUEST_SOURCE]);
+        pw_operator_start_sweep(service, exchange, request->texts[PW_REQUEST_SOURCE]);
         break;
     case PW_REQUEST_RELOAD:
         pw_log_notice("control: reload (uid %d, pid %d)", (int)pw_exchange_peer(exchange)->uid,
@@ -421,7 +256,7 @@ void pw_operator_handle(void *context, struct pw_exchange *exchange, struct pw_s
     enum pw_status status = pw_request_parse(line, &request, &error);
 
     if (status != PW_OK) {
-        fail(exchange, pw_answer_exit_code(status), error.message);
+        pw_operator_fail(exchange, pw_answer_exit_code(status), error.message);
         return;
     }
     handle(context, exchange, &request);
@@ -430,14 +265,7 @@ void pw_operator_handle(void *context, struct pw_exchange *exchange, struct pw_s
 
 void pw_operator_stop(struct pw_service *service)
 {
-    struct pw_sweep_wait *wait;
-
-    while ((wait = service->operator.sweeps) != NULL) {
-        service->operator.sweeps = wait->next;
-        pw_answer_fail(&wait->answer, EX_TEMPFAIL, "the daemon is stopping");
-        reply(wait->exchange, &wait->answer);
-        free(wait);
-    }
+    pw_operator_stop_sweeps(service);
     for (struct pw_hook_wait *hook = service->operator.hooks; hook != NULL; hook = hook->next)
         pw_hook_test_stop(hook->test);
 }
