@@ -21,27 +21,24 @@ static const char next_sql[] =
     "SELECT node_id FROM node INDEXED BY node_flapping WHERE source_id = ?1"
     " AND flapping_since IS NOT NULL AND node_id > ?2"
     " AND missing_since IS NULL AND missed_sweeps = 0 ORDER BY node_id LIMIT 1";
-/* Whom the transition would have been told, had it not been muted. */
+/* Whom the transition would have been told, and when, had it not been muted. */
 static const char silenced_sql[] =
-    "SELECT hook, rule FROM delivery WHERE event_id = ?1 AND state = 'muted'"
-    " AND reason = '" PW_FLAPPING_REASON "' ORDER BY delivery_id";
+    "SELECT hook, rule, next_attempt_at - created_at FROM delivery WHERE event_id = ?1"
+    " AND state = 'muted' AND reason = '" PW_FLAPPING_REASON "' ORDER BY delivery_id";
 static const char last_flapping_sql[] =
     "SELECT e.event_id, e.from_status FROM event AS e WHERE e.node_id = ?1"
     " AND +e.type = 'io.patchwatch.node.flapping' ORDER BY e.event_id DESC LIMIT 1";
-static const char told_flapping_sql[] = "SELECT hook, rule FROM delivery WHERE event_id = ?1"
-                                        " AND state <> 'dropped' ORDER BY delivery_id";
+static const char told_flapping_sql[] =
+    "SELECT hook, rule, CASE WHEN attempts = 0 AND (wait IS 'escalation' OR state = 'muted')"
+    "  THEN max(next_attempt_at - ?2, 0) ELSE 0 END"
+    " FROM delivery WHERE event_id = ?1 AND state <> 'dropped' ORDER BY delivery_id";
 /* A problem that lasts is news to a hook that was told neither of it nor that the node flaps. */
 static const char open_problem_sql[] =
-    "SELECT d.hook, d.rule FROM delivery AS d WHERE d.state = 'muted'"
-    " AND d.reason = '" PW_FLAPPING_REASON "' AND d.event_id ="
+    "SELECT d.hook, d.rule, max(d.next_attempt_at - ?2, 0) FROM delivery AS d"
+    " WHERE d.state = 'muted' AND d.reason = '" PW_FLAPPING_REASON "' AND d.event_id ="
     " (SELECT e.event_id FROM event AS e WHERE e.node_id = ?1"
     "   AND +e.type = 'io.patchwatch.node.non_compliant' ORDER BY e.event_id DESC LIMIT 1)"
     " ORDER BY d.delivery_id";
-/* node.settled told them of a problem: they are owed its end. */
-static const char remember_sql[] =
-    "INSERT INTO told (source_id, node_id, event_id, hook, rule)"
-    " SELECT ?1, ?2, event_id, hook, rule FROM delivery WHERE event_id = ?3";
-
 /* The last complete sweeps before this one. Read once, where something changed or flaps. */
 static enum pw_status load_window(struct pw_applying *apply)
 {
@@ -140,7 +137,7 @@ enum pw_status pw_applying_flap(struct pw_applying *apply, struct pw_node_row *n
     return mark(apply, node, params->now_ms);
 }
 
-/* Adds the hooks of the rows that the statement gives for that id. */
+/* Adds the hooks of the rows that the statement gives for that id, as of now. */
 static enum pw_status read_owed(struct pw_applying *apply, const char *sql, int64_t id,
                                 struct pw_owed_list *owed)
 {
@@ -150,6 +147,8 @@ static enum pw_status read_owed(struct pw_applying *apply, const char *sql, int6
     if (status != PW_OK)
         return status;
     pw_db_bind_int(statement, 1, id);
+    if (sqlite3_bind_parameter_count(statement) > 1)
+        pw_db_bind_int(statement, 2, apply->params->now_ms);
     return pw_owed_read(owed, apply->db, statement, apply->err);
 }
 
@@ -246,19 +245,6 @@ static enum pw_status read_beginning(struct pw_applying *apply, int64_t node_id,
     return status;
 }
 
-static enum pw_status remember_told(struct pw_applying *apply, int64_t node_id, int64_t event_id)
-{
-    sqlite3_stmt *statement;
-    enum pw_status status = pw_db_prepare(apply->db, remember_sql, &statement, apply->err);
-
-    if (status != PW_OK)
-        return status;
-    pw_db_bind_int(statement, 1, apply->params->source_id);
-    pw_db_bind_int(statement, 2, node_id);
-    pw_db_bind_int(statement, 3, event_id);
-    return pw_db_run(apply->db, statement, apply->err);
-}
-
 static enum pw_status record_settled(struct pw_applying *apply, struct pw_node_row *node,
                                      const struct pw_flapping *facts)
 {
@@ -287,8 +273,6 @@ static enum pw_status record_settled(struct pw_applying *apply, struct pw_node_r
         status = read_owed(apply, open_problem_sql, node->node_id, &owed);
     if (status == PW_OK)
         status = record(apply, &event, node->node_id, &owed);
-    if (status == PW_OK && final == PW_NON_COMPLIANT)
-        status = remember_told(apply, node->node_id, event.sequence);
     pw_owed_free(&owed);
     return status;
 }

@@ -30,8 +30,12 @@ static const char let_discovered_go_sql[] =
     "UPDATE delivery INDEXED BY delivery_held SET held_by = NULL WHERE " HELD_HERE
     " AND (state <> 'pending' OR EXISTS (SELECT 1 FROM event AS e"
     "  WHERE e.event_id = delivery.event_id AND e.type = 'io.patchwatch.node.discovered'))";
-static const char hooks_sql[] = "SELECT hook, min(rule) FROM delivery INDEXED BY delivery_held"
-                                " WHERE state = 'pending' AND " HELD_HERE " GROUP BY hook";
+/* Who is to be told only of what lasts is told of the whole later, too, see outbox_claim.c. */
+static const char hooks_sql[] =
+    "SELECT hook, min(rule), min(CASE WHEN wait IS 'escalation' THEN max(wait_until - ?4, 1)"
+    "                             ELSE 0 END)"
+    " FROM delivery INDEXED BY delivery_held"
+    " WHERE state = 'pending' AND " HELD_HERE " GROUP BY hook";
 /* What was superseded before anybody was told: all of a node that is as it was before, and of
  * another one all but what lasts. A recovery stays for a hook that knows of no later change. */
 static const char end_superseded_sql[] =
@@ -56,14 +60,6 @@ static const char still_told_sql[] =
     " CROSS JOIN delivery AS d ON d.event_id = s.first_flip"
     " WHERE s.was = 'non_compliant' AND s.now = 'non_compliant'"
     "   AND d.held_by IS NOT NULL AND d.state IN ('pending', 'muted')";
-/* fleet.shift tells of the problem, so its end is owed. */
-static const char told_by_shift_sql[] =
-    "INSERT INTO told (source_id, node_id, event_id, hook, rule)"
-    " SELECT ?1, s.node_id, d.event_id, d.hook, d.rule FROM temp.shift_node AS s"
-    " CROSS JOIN delivery AS d ON d.event_id = s.last_flip"
-    " WHERE s.flip_stands AND s.now = 'non_compliant'"
-    "   AND d.held_by IS NOT NULL AND d.state = 'pending'";
-
 int64_t pw_applying_holder(const struct pw_applying *apply)
 {
     return apply->params->mass_change_percent > 0 && apply->baseline_done ? apply->params->sweep_id
@@ -184,6 +180,7 @@ static enum pw_status record_shift(struct pw_applying *apply, const struct pw_sh
         pw_db_bind_int(statement, 1, range->source_id);
         pw_db_bind_int(statement, 2, range->first_sweep_id);
         pw_db_bind_int(statement, 3, range->last_sweep_id);
+        pw_db_bind_int(statement, 4, params->now_ms);
         status = pw_owed_read(&owed, apply->db, statement, apply->err);
     }
     owing.also = owed.items;
@@ -220,8 +217,6 @@ static enum pw_status tell_shift(struct pw_applying *apply, const struct pw_shif
         status = pw_shift_describe(apply->db, shift, apply->err);
     if (status == PW_OK)
         status = record_shift(apply, range, shift, &event_id);
-    if (status == PW_OK)
-        status = run(apply, told_by_shift_sql, range, NULL, NULL);
     if (status == PW_OK)
         status = run(apply, end_superseded_sql, range, "muted", NULL);
     (void)snprintf(reason, sizeof reason, PW_SHIFT_REASON "%" PRId64, event_id);

@@ -23,6 +23,7 @@ static const struct migration migrations[] = {
     {2, {pw_sql_migration_2}, NULL},
     {3, {pw_sql_migration_3, pw_sql_migration_3_views}, pw_chain_migrate},
     {4, {pw_sql_migration_4}, NULL},
+    {5, {pw_sql_migration_5}, NULL},
 };
 enum { MIGRATION_COUNT = sizeof migrations / sizeof *migrations };
 

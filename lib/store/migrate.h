@@ -5,7 +5,7 @@
 
 #include "store/db.h"
 
-#define PW_DB_SCHEMA_VERSION 4
+#define PW_DB_SCHEMA_VERSION 5
 
 /* The SQL files of this folder, by embed.cmake. */
 extern const char pw_sql_schema[];
@@ -14,6 +14,7 @@ extern const char pw_sql_migration_2[];
 extern const char pw_sql_migration_3[];
 extern const char pw_sql_migration_3_views[];
 extern const char pw_sql_migration_4[];
+extern const char pw_sql_migration_5[];
 
 enum pw_db_kind {
     PW_DB_FRESH,   /* nothing in it yet */

@@ -13,16 +13,8 @@ enum { WHY_MAX_BYTES = 500, PUT_OFF_MS = 2 * 60 * 60 * 1000 };
 
 static const char recover_sql[] = "UPDATE delivery SET claimed_at = NULL, next_attempt_at = ?1"
                                   " WHERE state = 'pending' AND claimed_at IS NOT NULL";
-
-/* Event e tells of a problem of node n that is still the present one. */
-#define IS_OPEN                                                                                    \
-    "n.last_definite_status = 'non_compliant' AND e.to_status = 'non_compliant'"                   \
-    " AND e.type IN ('io.patchwatch.node.non_compliant', 'io.patchwatch.node.discovered',"         \
-    "                'io.patchwatch.node.settled')"                                                \
-    " AND NOT EXISTS (SELECT 1 FROM event AS l WHERE l.node_id = e.node_id"                        \
-    "                  AND l.event_id > e.event_id"                                                \
-    "                  AND +l.type IN ('io.patchwatch.node.compliant',"                            \
-    "                      'io.patchwatch.node.non_compliant', 'io.patchwatch.node.settled'))"
+static const char recover_reminders_sql[] =
+    "UPDATE delivery SET reminding_at = NULL WHERE reminding_at IS NOT NULL";
 
 /* ?3: a reminder follows after so long, where the problem is still open. */
 static const char delivered_sql[] =
@@ -30,32 +22,35 @@ static const char delivered_sql[] =
     " wait_until = NULL, last_error = NULL, reason = NULL,"
     " remind_at = CASE WHEN ?3 > 0 AND EXISTS (SELECT 1 FROM event AS e"
     "   JOIN node AS n ON n.node_id = e.node_id"
-    "  WHERE e.event_id = delivery.event_id AND " IS_OPEN ") THEN ?2 + ?3 END"
+    "  WHERE e.event_id = delivery.event_id AND " PW_IS_OPEN ") THEN ?2 + ?3 END"
     " WHERE delivery_id = ?1 AND state <> 'delivered'";
 static const char failed_sql[] =
     "UPDATE delivery SET claimed_at = NULL, next_attempt_at = ?2, last_error = ?3,"
-    " state = CASE WHEN coalesce(retried_at, created_at) < ?4 THEN 'dead' ELSE state END,"
+    " state = CASE WHEN first_attempt_at < ?4 THEN 'dead' ELSE state END,"
     " group_key = CASE WHEN ?5 THEN NULL ELSE group_key END"
     " WHERE delivery_id = ?1 AND state = 'pending'";
 static const char is_dead_sql[] = "SELECT state = 'dead' FROM delivery WHERE delivery_id = ?1";
 static const char reminded_sql[] =
-    "UPDATE delivery SET reminders = reminders + 1, reminded_at = ?2,"
+    "UPDATE delivery SET reminders = reminders + 1, reminded_at = ?2, reminding_at = NULL,"
     " remind_at = CASE WHEN remind_at IS NOT NULL AND ?3 > 0 THEN ?2 + ?3 END"
     " WHERE delivery_id = ?1";
-static const char not_reminded_sql[] =
-    "UPDATE delivery SET remind_at = CASE WHEN remind_at IS NOT NULL THEN ?2 END"
-    " WHERE delivery_id = ?1";
+static const char not_reminded_sql[] = "UPDATE delivery SET reminding_at = NULL,"
+                                       " remind_at = CASE WHEN remind_at IS NOT NULL THEN ?2 END"
+                                       " WHERE delivery_id = ?1";
 
 static const char turn_off_sql[] =
     "INSERT INTO hook (name, target, reason, off_at) VALUES (?1, ?2, ?3, ?4)"
     " ON CONFLICT (name) DO UPDATE SET target = ?2, reason = ?3, off_at = ?4";
+/* While it is off nothing is tried, so that the time to try it in does not pass. */
+static const char pause_sql[] =
+    "UPDATE delivery SET first_attempt_at = NULL WHERE hook = ?1 AND state = 'pending'";
 static const char turn_on_sql[] = "DELETE FROM hook";
 
 static const char open_sql[] =
     "SELECT d.delivery_id, d.hook, d.rule, coalesce(d.reminded_at, d.delivered_at), d.remind_at"
     "  FROM node AS n CROSS JOIN event AS e ON e.node_id = n.node_id"
     "  CROSS JOIN delivery AS d ON d.event_id = e.event_id AND d.state = 'delivered'"
-    " WHERE " IS_OPEN " ORDER BY d.delivery_id";
+    " WHERE " PW_IS_OPEN " ORDER BY d.delivery_id";
 static const char set_reminder_sql[] = "UPDATE delivery SET remind_at = ?2 WHERE delivery_id = ?1";
 static const char look_again_sql[] =
     "UPDATE delivery SET wait_until = 0 WHERE state = 'muted' AND wait = 'mute'";
@@ -80,7 +75,9 @@ static enum pw_status run(struct pw_db *db, const char *sql, int64_t first, int6
 
 enum pw_status pw_outbox_recover(struct pw_db *db, int64_t now_ms, struct pw_error *err)
 {
-    return run(db, recover_sql, now_ms, 0, err);
+    enum pw_status status = run(db, recover_sql, now_ms, 0, err);
+
+    return status == PW_OK ? run(db, recover_reminders_sql, 0, 0, err) : status;
 }
 
 /* Outcomes ---------------------------------------------------------------------------------- */
@@ -176,6 +173,13 @@ enum pw_status pw_outbox_turn_off(struct pw_db *db, const char *hook, const char
     pw_db_bind_text(statement, 3,
                     pw_text_printable(printable, sizeof printable, pw_str_of(reason)));
     pw_db_bind_int(statement, 4, now_ms);
+    status = pw_db_run(db, statement, err);
+    sqlite3_clear_bindings(statement);
+    if (status == PW_OK)
+        status = pw_db_prepare(db, pause_sql, &statement, err);
+    if (status != PW_OK)
+        return status;
+    pw_db_bind_text(statement, 1, hook);
     status = pw_db_run(db, statement, err);
     sqlite3_clear_bindings(statement);
     return status;
@@ -335,7 +339,8 @@ static const char standing_sql[] =
     " WHERE d.delivery_id IN"
     "  (SELECT d.delivery_id FROM node AS n CROSS JOIN event AS e ON e.node_id = n.node_id"
     "     CROSS JOIN delivery AS d ON d.event_id = e.event_id AND d.hook = ?1"
-    "    WHERE d.state = 'delivered' AND " IS_OPEN "   UNION ALL"
+    "    WHERE d.state = 'delivered' AND ((" PW_IS_OPEN ") OR (" PW_IS_STILL_MISSING ")"
+    "      OR (" PW_IS_STILL_FLAPPING "))   UNION ALL"
     "   SELECT d.delivery_id FROM source AS s"
     "     CROSS JOIN event AS e ON e.source_id = s.source_id AND e.node_id IS NULL"
     "      AND e.type = 'io.patchwatch.source.failing'"
@@ -352,7 +357,8 @@ static const char standing_sql[] =
     "                     'io.patchwatch.node.returned', 'io.patchwatch.source.recovered')"
     "      AND NOT EXISTS (SELECT 1 FROM event AS l WHERE l.node_id = e.node_id"
     "        AND l.event_id > e.event_id AND +l.type IN ('io.patchwatch.node.non_compliant',"
-    "            'io.patchwatch.node.missing', 'io.patchwatch.node.settled')))"
+    "            'io.patchwatch.node.missing', 'io.patchwatch.node.flapping',"
+    "            'io.patchwatch.node.settled')))"
     " AND d.delivery_id > ?3 ORDER BY d.delivery_id LIMIT ?4";
 
 enum pw_status pw_outbox_standing(struct pw_db *db, const char *hook, int64_t ended_since_ms,

@@ -29,17 +29,19 @@ static enum pw_status join_group(struct pw_db *db, const struct pw_outbox_entry 
 {
     sqlite3_stmt *statement;
     enum pw_status status = pw_db_prepare(db, group_sql, &statement, err);
-    int64_t waiting = 0;
+    int64_t own_ms = entry->now_ms + entry->owed->group_wait_ms, waiting = 0;
     bool row;
 
-    *due_ms = entry->now_ms + entry->owed->group_wait_ms;
+    *due_ms = own_ms;
     if (status != PW_OK)
         return status;
     bind_group(statement, entry);
     status = pw_db_step(db, statement, &row, err);
     if (status == PW_OK && row) {
         waiting = sqlite3_column_int64(statement, 0);
-        *due_ms = pw_db_column_int_or(statement, 1, *due_ms);
+        *due_ms = pw_db_column_int_or(statement, 1, own_ms);
+        if (*due_ms > own_ms) /* written by a clock that was ahead */
+            *due_ms = own_ms;
     }
     (void)sqlite3_reset(statement);
     if (status != PW_OK || waiting + 1 < entry->owed->group_max)
@@ -84,6 +86,8 @@ enum pw_status pw_outbox_add(struct pw_db *db, const struct pw_outbox_entry *ent
 
     if (is_pending)
         status = decide_wait(db, entry, &wait, &due_ms, err);
+    else /* an escalation is known by it, see unmute_sql */
+        due_ms += owed->after_ms;
     if (status == PW_OK)
         status = pw_db_prepare(db, add_sql, &statement, err);
     if (status != PW_OK)

@@ -1,11 +1,14 @@
 /* Claiming: what is due now, as attempts. Order: of the pending deliveries of one hook, those of
- * one node (or, for source events, of one source) go one after the other by event_id; what is dead,
- * dropped or muted holds up nobody, nor does an escalation whose time has not come. */
+ * one node (or, for source events, of one source) go one after the other by event_id, and after a
+ * reminder of it that is being made; what is dead, dropped or muted holds up nobody, nor does an
+ * escalation whose time has not come. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "store/muting.h"
 #include "store/outbox_row.h"
+#include "store/owed.h"
 
 enum {
     RELEASE_ROWS = 500, /* looked at in one claim, that no job takes too long */
@@ -16,6 +19,7 @@ enum {
 /* Backoff never asks for more than a day, so that a later time than that stems from a clock that
  * was ahead when it was written: it counts as due now. Waiting for it might take years. */
 #define CLOCK_JUMP_MS "86400000"
+#define MAX_GROUP_WAIT_MS "3600000" /* as alerts.yaml allows */
 
 /* No older delivery of the same hook and node is pending, in flight included. Looks only at the
  * events of that node that are not older than the hook's oldest pending one; the CROSS JOINs keep
@@ -27,7 +31,11 @@ enum {
     "    AND x.event_id < e.event_id"                                                              \
     "    AND x.event_id >= (SELECT min(z.event_id) FROM delivery AS z"                             \
     "                        WHERE z.hook = ?1 AND z.state = 'pending')"                           \
-    "    AND y.state = 'pending' AND NOT (y.wait IS 'escalation' AND y.attempts = 0))"
+    "    AND y.state = 'pending' AND NOT (y.wait IS 'escalation' AND y.attempts = 0))"             \
+    " AND NOT EXISTS (SELECT 1 FROM delivery AS r INDEXED BY delivery_reminding"                   \
+    "  CROSS JOIN event AS x ON x.event_id = r.event_id"                                           \
+    "  WHERE r.hook = ?1 AND r.reminding_at IS NOT NULL"                                           \
+    "    AND x.node_id IS e.node_id AND x.source_id = e.source_id)"
 
 /* Somebody works on the node's problem. */
 #define IS_ACKED                                                                                   \
@@ -40,7 +48,7 @@ enum {
     " AND (d.next_attempt_at <= ?2 OR d.created_at > ?2 + " CLOCK_JUMP_MS                          \
     "      OR (d.next_attempt_at > ?2 + " CLOCK_JUMP_MS                                            \
     "          AND (d.wait_until IS NULL OR d.next_attempt_at > d.wait_until))"                    \
-    "      OR (?3 AND d.wait IS 'group'))"                                                         \
+    "      OR (d.wait IS 'group' AND (?3 OR d.wait_until > ?2 + " MAX_GROUP_WAIT_MS ")))"          \
     " AND NOT (d.wait IS 'escalation' AND " IS_ACKED ") AND " IS_HEAD_OF_LINE
 
 #define FROM_QUEUE                                                                                 \
@@ -55,8 +63,8 @@ static const char companions_sql[] =
     "SELECT " PW_DELIVERY_COLUMNS FROM_QUEUE " WHERE " IS_DUE
     " AND d.rule = ?5 AND d.group_key = ?6 AND d.delivery_id <> ?7 ORDER BY d.event_id LIMIT ?8";
 static const char claim_sql[] =
-    "UPDATE delivery SET attempts = attempts + 1, claimed_at = ?2, last_attempt_at = ?2"
-    " WHERE delivery_id = ?1";
+    "UPDATE delivery SET attempts = attempts + 1, claimed_at = ?2, last_attempt_at = ?2,"
+    " first_attempt_at = min(coalesce(first_attempt_at, ?2), ?2) WHERE delivery_id = ?1";
 static const char next_due_sql[] =
     "SELECT d.next_attempt_at FROM delivery AS d INDEXED BY delivery_waiting"
     "  CROSS JOIN event AS e ON e.event_id = d.event_id"
@@ -78,9 +86,13 @@ static const char remind_companions_sql[] =
     "SELECT " PW_DELIVERY_COLUMNS IS_TO_BE_REMINDED
     " AND d.rule = ?5 AND d.group_key = ?6 AND d.delivery_id <> ?7 ORDER BY d.event_id LIMIT ?8";
 static const char lease_sql[] =
-    "UPDATE delivery SET attempts = attempts + 1, remind_at = ?3, last_attempt_at = ?2"
+    "UPDATE delivery SET attempts = attempts + 1, remind_at = ?3, last_attempt_at = ?2,"
+    " reminding_at = ?2 WHERE delivery_id = ?1";
+/* The last attempt is no later than now, or a reminder would be due until the clock has caught up
+ * with the one that was ahead. */
+static const char postpone_sql[] =
+    "UPDATE delivery SET remind_at = ?2, last_attempt_at = min(last_attempt_at, ?3)"
     " WHERE delivery_id = ?1";
-static const char postpone_sql[] = "UPDATE delivery SET remind_at = ?2 WHERE delivery_id = ?1";
 
 /* Earliest of what else wakes a hook; the second: a reminder that is due but held up. */
 static const char wake_sql[] =
@@ -103,19 +115,66 @@ static const char muted_sql[] =
     "  CROSS JOIN event AS e ON e.event_id = d.event_id"
     " WHERE d.hook = ?1 AND d.state = 'muted' AND d.wait = 'mute'"
     "   AND (d.wait_until <= ?2 OR d.wait_until > ?2 + " CLOCK_JUMP_MS ") LIMIT ?3";
+/* An escalation that is muted, and was never tried, is known by its time to come: next_attempt_at
+ * is later than created_at. */
+#define IS_ESCALATION "attempts = 0 AND next_attempt_at > created_at"
 static const char mute_sql[] =
     "UPDATE delivery SET state = 'muted', reason = ?2, wait = CASE WHEN ?4 THEN 'mute' END,"
-    " wait_until = CASE WHEN ?4 THEN ?3 END WHERE delivery_id = ?1";
+    " wait_until = CASE WHEN ?4 THEN ?3 END, next_attempt_at = CASE"
+    "  WHEN state = 'muted' OR (wait IS 'escalation' AND attempts = 0) THEN next_attempt_at"
+    "  ELSE created_at END WHERE delivery_id = ?1";
 static const char unmute_sql[] =
+    "UPDATE delivery SET state = 'pending', reason = NULL, first_attempt_at = NULL,"
+    " wait = CASE WHEN " IS_ESCALATION " THEN 'escalation' END,"
+    " wait_until = CASE WHEN " IS_ESCALATION " THEN max(next_attempt_at, ?2) END,"
+    " next_attempt_at = CASE WHEN " IS_ESCALATION " THEN max(next_attempt_at, ?2) ELSE ?2 END"
+    " WHERE delivery_id = ?1";
+
+/* A problem that nobody mutes is told after the end of the one before it, muted or not: the end
+ * must not be the last word, and without it the problem would look like the old one. */
+#define ENDS                                                                                       \
+    "('io.patchwatch.node.compliant', 'io.patchwatch.node.settled',"                               \
+    " 'io.patchwatch.node.returned', 'io.patchwatch.source.recovered')"
+static const char has_muted_sql[] =
+    "SELECT 1 FROM delivery AS d INDEXED BY delivery_muted"
+    " WHERE d.hook = ?1 AND d.state = 'muted' AND d.wait = 'mute' LIMIT 1";
+static const char release_ends_sql[] =
     "UPDATE delivery SET state = 'pending', reason = NULL, wait = NULL, wait_until = NULL,"
-    " next_attempt_at = ?2 WHERE delivery_id = ?1";
+    " next_attempt_at = ?2 WHERE delivery_id IN"
+    "  (SELECT y.delivery_id FROM event AS e CROSS JOIN event AS x"
+    "     ON x.node_id IS e.node_id AND x.source_id = e.source_id AND x.event_id < e.event_id"
+    "    CROSS JOIN delivery AS y ON y.event_id = x.event_id AND y.hook = ?3"
+    "    WHERE e.event_id = ?1 AND y.state = 'muted' AND y.wait = 'mute' AND +x.type IN " ENDS ")";
+static const char newer_sql[] =
+    "SELECT x.data FROM event AS e CROSS JOIN event AS x"
+    "   ON x.node_id IS e.node_id AND x.source_id = e.source_id AND x.event_id > e.event_id"
+    " CROSS JOIN delivery AS y ON y.event_id = x.event_id AND y.hook = ?2"
+    " WHERE e.event_id = ?1 AND y.state = 'pending' AND y.held_by IS NULL"
+    "   AND +x.type NOT IN " ENDS " ORDER BY x.event_id LIMIT 20";
+
+/* A mass change that is to be told only if it lasts, and of which nothing is left. */
+static const char end_shifts_sql[] =
+    "UPDATE delivery SET state = 'dropped', wait = NULL, wait_until = NULL,"
+    " reason = 'over before it was due' WHERE delivery_id IN"
+    "  (SELECT d.delivery_id FROM event AS f INDEXED BY event_by_type"
+    "    CROSS JOIN delivery AS d ON d.event_id = f.event_id AND d.hook = ?1"
+    "    WHERE f.type = 'io.patchwatch.fleet.shift' AND d.state = 'pending' AND d.attempts = 0"
+    "      AND d.wait IS 'escalation' AND d.next_attempt_at <= ?2"
+    "      AND NOT EXISTS (SELECT 1 FROM event AS e INDEXED BY event_by_sweep"
+    "        CROSS JOIN delivery AS t ON t.event_id = e.event_id AND t.hook = d.hook"
+    "        CROSS JOIN node AS n ON n.node_id = e.node_id"
+    "        WHERE e.sweep_id BETWEEN json_extract(f.data, '$.data.shift.first_sweep')"
+    "                         AND f.sweep_id"
+    "          AND t.reason = '" PW_SHIFT_REASON "' || d.event_id"
+    "          AND ((" PW_IS_OPEN ") OR (" PW_IS_STILL_MISSING "))))";
 
 struct claiming {
     struct pw_db *db;
     struct pw_claim *claim;
     struct pw_error *err;
-    bool muting; /* something is muted by somebody */
-    bool more;   /* there is more to be done at once */
+    bool muting;    /* something is muted by somebody */
+    bool has_muted; /* something of the hook's waits for the end of a mute */
+    bool more;      /* there is more to be done at once */
     size_t muted, attempts;
     struct pw_event_copy copy;
     struct pw_delivery **end;
@@ -223,6 +282,77 @@ static enum pw_status read_muted(struct claiming *c, struct muted_row *rows, siz
     return status;
 }
 
+static enum pw_status look_whether_muted(struct claiming *c)
+{
+    sqlite3_stmt *statement;
+    enum pw_status status = pw_db_prepare(c->db, has_muted_sql, &statement, c->err);
+
+    if (status != PW_OK)
+        return status;
+    pw_db_bind_text(statement, 1, c->claim->hook);
+    status = pw_db_step(c->db, statement, &c->has_muted, c->err);
+    (void)sqlite3_reset(statement);
+    return status;
+}
+
+static enum pw_status end_shifts(struct claiming *c)
+{
+    sqlite3_stmt *statement;
+    enum pw_status status = pw_db_prepare(c->db, end_shifts_sql, &statement, c->err);
+
+    if (status != PW_OK)
+        return status;
+    pw_db_bind_text(statement, 1, c->claim->hook);
+    pw_db_bind_int(statement, 2, c->claim->now_ms);
+    return pw_db_run(c->db, statement, c->err);
+}
+
+/* *released: muted ends go before the problem. */
+static enum pw_status release_ends(struct claiming *c, const struct pw_delivery *problem,
+                                   bool *released)
+{
+    sqlite3_stmt *statement;
+    enum pw_status status;
+
+    *released = false;
+    if (!c->has_muted)
+        return PW_OK;
+    status = pw_db_prepare(c->db, release_ends_sql, &statement, c->err);
+    if (status != PW_OK)
+        return status;
+    pw_db_bind_int(statement, 1, problem->event_id);
+    pw_db_bind_int(statement, 2, c->claim->now_ms);
+    pw_db_bind_text(statement, 3, c->claim->hook);
+    status = pw_db_run(c->db, statement, c->err);
+    *released = status == PW_OK && sqlite3_changes(pw_db_handle(c->db)) > 0;
+    return status;
+}
+
+/* *is_awaited: a newer problem of the same node, which nobody mutes, waits for this end. */
+static enum pw_status look_whether_awaited(struct claiming *c, const struct pw_delivery *end,
+                                           bool *is_awaited)
+{
+    sqlite3_stmt *statement;
+    enum pw_status status = pw_db_prepare(c->db, newer_sql, &statement, c->err);
+    bool row;
+
+    *is_awaited = false;
+    if (status != PW_OK)
+        return status;
+    pw_db_bind_int(statement, 1, end->event_id);
+    pw_db_bind_text(statement, 2, c->claim->hook);
+    while (!*is_awaited && (status = pw_db_step(c->db, statement, &row, c->err)) == PW_OK && row) {
+        struct pw_mute_verdict verdict;
+
+        status = judge(c, pw_db_column_str(statement, 0), &verdict);
+        if (status != PW_OK)
+            break;
+        *is_awaited = !verdict.is_muted;
+    }
+    (void)sqlite3_reset(statement);
+    return status;
+}
+
 /* Lets go what is no longer muted. */
 static enum pw_status release_muted(struct claiming *c)
 {
@@ -267,26 +397,58 @@ static enum pw_status take(struct claiming *c, const struct queue *queue,
                     c->claim->now_ms + c->claim->lease_ms);
 }
 
+static bool is_one_of_ends(const char *type)
+{
+    static const char *const ends[] = {"io.patchwatch.node.compliant", "io.patchwatch.node.settled",
+                                       "io.patchwatch.node.returned",
+                                       "io.patchwatch.source.recovered"};
+
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        if (strcmp(type, ends[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum pw_status hold_back(struct claiming *c, const struct queue *queue,
+                                const struct pw_delivery *delivery,
+                                const struct pw_mute_verdict *verdict, bool waits)
+{
+    c->muted++;
+    if (queue->is_reminder)
+        return run_with(c, postpone_sql, delivery->delivery_id, verdict->until_ms,
+                        c->claim->now_ms);
+    c->has_muted = c->has_muted || waits;
+    return write_mute(c, delivery->delivery_id, verdict, waits);
+}
+
 /* Takes delivery into the list at *end, or holds it back. */
 static enum pw_status take_unless_muted(struct claiming *c, const struct queue *queue,
                                         struct pw_delivery *delivery, struct pw_delivery ***end)
 {
     struct pw_mute_verdict verdict;
     enum pw_status status = judge(c, delivery->event_json, &verdict);
+    bool is_end = is_one_of_ends(delivery->type);
+    bool waits = verdict.is_muted && pw_event_outlives_mute(&c->copy.event);
+    bool goes_first = false;
 
-    if (status == PW_OK && !verdict.is_muted) {
+    if (status == PW_OK && verdict.is_muted && is_end && !queue->is_reminder) {
+        bool is_awaited;
+
+        status = look_whether_awaited(c, delivery, &is_awaited);
+        verdict.is_muted = !is_awaited;
+    } else if (status == PW_OK && !verdict.is_muted && !is_end && !queue->is_reminder) {
+        status = release_ends(c, delivery, &goes_first);
+    }
+    if (status == PW_OK && verdict.is_muted)
+        status = hold_back(c, queue, delivery, &verdict, waits);
+    else if (status == PW_OK && !goes_first) {
         status = take(c, queue, delivery);
         if (status == PW_OK) {
             **end = delivery;
             *end = &delivery->next;
             return PW_OK;
         }
-    } else if (status == PW_OK) {
-        c->muted++;
-        status = queue->is_reminder
-                     ? run_with(c, postpone_sql, delivery->delivery_id, verdict.until_ms, 0)
-                     : write_mute(c, delivery->delivery_id, &verdict,
-                                  pw_event_outlives_mute(&c->copy.event));
     }
     pw_delivery_free(delivery);
     return status;
@@ -464,6 +626,10 @@ static enum pw_status claim_all(struct claiming *c)
         status = pw_muting_is_on(c->db, claim->router, claim->now_ms, &c->muting, c->err);
     if (status == PW_OK)
         status = release_muted(c);
+    if (status == PW_OK)
+        status = look_whether_muted(c);
+    if (status == PW_OK)
+        status = end_shifts(c);
     if (status == PW_OK)
         status = claim_queue(c, &queue_due);
     if (status == PW_OK)

@@ -11,6 +11,7 @@
 /* Due at once: what it waited for before is not waited for again. */
 #define REVIVE                                                                                     \
     "UPDATE delivery SET state = 'pending', next_attempt_at = ?2, retried_at = ?2,"                \
+    " first_attempt_at = NULL,"                                                                    \
     " claimed_at = NULL, wait = NULL, wait_until = NULL, held_by = NULL, reason = NULL"
 
 static const char sql_revive[] =

@@ -15,7 +15,12 @@
 #define MATTER_COLUMNS                                                                             \
     "SELECT d.delivery_id, d.hook, d.rule, d.state, d.wait, d.reason, e.type, e.to_status,"        \
     "       d.state = 'pending' AND d.attempts = 0 AND (d.wait_until > ?3 OR d.wait IS "           \
-    "'escalation')"
+    "'escalation'), d.attempts > 0," /* of what a fleet.shift tells: whether that is still to be   \
+                                        told itself */                                             \
+    "       d.reason GLOB '" PW_SHIFT_REASON "*' AND EXISTS (SELECT 1 FROM delivery AS f"          \
+    "         WHERE f.event_id = CAST(substr(d.reason, length('" PW_SHIFT_REASON "') + 1)"         \
+    "                            AS INTEGER) AND f.hook = d.hook AND f.state = 'pending'"          \
+    "           AND f.attempts = 0 AND f.wait IS 'escalation')"
 #define MATTER_ORDER " ORDER BY e.event_id DESC, d.delivery_id LIMIT 5000"
 static const char status_sql[] = MATTER_COLUMNS
     " FROM event AS e CROSS JOIN delivery AS d ON d.event_id = e.event_id"
@@ -42,7 +47,9 @@ enum {
     COLUMN_REASON,
     COLUMN_TYPE,
     COLUMN_TO,
-    COLUMN_IS_WAITING
+    COLUMN_IS_WAITING,
+    COLUMN_IS_TRIED,
+    COLUMN_IS_SHIFT_TO_COME
 };
 
 /* Who was told where retention took that event away. */
@@ -67,11 +74,17 @@ static const char end_ack_sql[] = "UPDATE ack SET ended_at = ?2, ended_by = 'rec
 /* What a hook knows of the matter. */
 struct known {
     char *hook, *rule;
-    int64_t delivery_id; /* that says so; 0 = of the table told */
-    bool was_told;       /* or will be */
-    bool is_waiting;     /* it was about to be told, and now need not be */
-    const char *state;   /* not told: of what ends it, too */
-    bool is_done;        /* has got its delivery of the end */
+    bool was_told;     /* that it stands, or will be */
+    bool is_decided;   /* older deliveries add nothing */
+    const char *state; /* never told: of what ends it, too */
+    bool is_done;      /* has got its delivery of the end */
+};
+
+/* What was about to be told of the matter, or is muted. */
+struct untold {
+    int64_t delivery_id;
+    bool is_waiting; /* pending */
+    bool is_flapping;
 };
 
 struct owing {
@@ -85,6 +98,8 @@ struct owing {
     struct pw_mute_verdict mute;
     struct known *known;
     size_t known_count, known_capacity;
+    struct untold *untold;
+    size_t untold_count, untold_capacity;
 };
 
 static struct known *find_known(struct owing *owing, struct pw_str hook)
@@ -96,9 +111,10 @@ static struct known *find_known(struct owing *owing, struct pw_str hook)
     return NULL;
 }
 
-static enum pw_status add_known(struct owing *owing, struct pw_str hook, struct pw_str rule,
-                                struct known known)
+static enum pw_status add_known(struct owing *owing, struct pw_str hook, struct known **out)
 {
+    struct known known = {.hook = NULL};
+
     if (owing->known_count == owing->known_capacity) {
         size_t capacity = owing->known_capacity == 0 ? 8 : owing->known_capacity * 2;
         struct known *items = realloc(owing->known, capacity * sizeof *items);
@@ -109,13 +125,25 @@ static enum pw_status add_known(struct owing *owing, struct pw_str hook, struct 
         owing->known_capacity = capacity;
     }
     known.hook = pw_str_dup(hook);
-    known.rule = pw_str_dup(rule);
-    if (known.hook == NULL || known.rule == NULL) {
-        free(known.hook);
-        free(known.rule);
+    if (known.hook == NULL)
         return pw_fail_nomem(owing->err);
+    *out = &owing->known[owing->known_count++];
+    **out = known;
+    return PW_OK;
+}
+
+static enum pw_status add_untold(struct owing *owing, struct untold untold)
+{
+    if (owing->untold_count == owing->untold_capacity) {
+        size_t capacity = owing->untold_capacity == 0 ? 8 : owing->untold_capacity * 2;
+        struct untold *items = realloc(owing->untold, capacity * sizeof *items);
+
+        if (items == NULL)
+            return pw_fail_nomem(owing->err);
+        owing->untold = items;
+        owing->untold_capacity = capacity;
     }
-    owing->known[owing->known_count++] = known;
+    owing->untold[owing->untold_count++] = untold;
     return PW_OK;
 }
 
@@ -126,6 +154,7 @@ static void free_known(struct owing *owing)
         free(owing->known[i].rule);
     }
     free(owing->known);
+    free(owing->untold);
 }
 
 static bool begins_with(struct pw_str text, const char *prefix)
@@ -144,32 +173,81 @@ static bool is_end_row(sqlite3_stmt *statement)
             pw_str_is(pw_db_column_str(statement, COLUMN_TO), "compliant"));
 }
 
-/* What the row at hand says of what its hook knows; false where it says nothing. */
-static bool judge_row(sqlite3_stmt *statement, struct known *out)
+/* What a delivery says of what its hook knows. */
+enum says {
+    SAYS_NOTHING,
+    SAYS_TOLD,    /* it knows that the matter stands */
+    SAYS_ENDED,   /* it knows, or will know, that it does not */
+    SAYS_WAITING, /* it was about to be told */
+    SAYS_MUTED,
+    SAYS_DROPPED
+};
+
+static enum says judge_row(sqlite3_stmt *statement)
 {
     struct pw_str state = pw_db_column_str(statement, COLUMN_STATE);
     struct pw_str reason = pw_db_column_str(statement, COLUMN_REASON);
     bool is_end = is_end_row(statement);
 
-    *out = (struct known){.delivery_id = sqlite3_column_int64(statement, COLUMN_DELIVERY_ID)};
     if (pw_str_is(state, "pending") || pw_str_is(state, "delivered") || pw_str_is(state, "dead")) {
-        out->is_waiting = !is_end && sqlite3_column_int(statement, COLUMN_IS_WAITING) != 0;
-        out->was_told = !is_end && !out->is_waiting;
-        out->state = out->is_waiting ? "dropped" : NULL;
-        return true;
+        if (is_end)
+            return SAYS_ENDED;
+        return sqlite3_column_int(statement, COLUMN_IS_WAITING) != 0 ? SAYS_WAITING : SAYS_TOLD;
     }
     if (begins_with(reason, PW_SHIFT_REASON)) { /* told as part of it */
-        out->was_told = !is_end;
-        return true;
+        if (is_end)
+            return SAYS_ENDED;
+        return sqlite3_column_int(statement, COLUMN_IS_SHIFT_TO_COME) != 0 ? SAYS_DROPPED
+                                                                           : SAYS_TOLD;
     }
     /* Silenced, and of no consequence: what was told before them stands. */
     if (pw_str_is(reason, PW_FLAPPING_REASON) || pw_str_is(reason, PW_WENT_BACK_REASON) ||
         (is_end && pw_str_is(state, "dropped")))
-        return false;
+        return SAYS_NOTHING;
     if (is_end) /* muted, and comes when the mute is over; or for good, with its problem */
-        return pw_str_is(pw_db_column_str(statement, COLUMN_WAIT), "mute");
-    out->state = pw_str_is(state, "muted") ? "muted" : "dropped";
-    return true;
+        return pw_str_is(pw_db_column_str(statement, COLUMN_WAIT), "mute") ? SAYS_ENDED
+                                                                           : SAYS_NOTHING;
+    return pw_str_is(state, "muted") ? SAYS_MUTED : SAYS_DROPPED;
+}
+
+/* Of one hook the newest delivery comes first. What was never told is put aside, and what the hook
+ * knows is looked for before it. */
+static enum pw_status take_row(struct owing *owing, sqlite3_stmt *statement)
+{
+    struct pw_str hook = pw_db_column_str(statement, COLUMN_HOOK);
+    struct known *known = find_known(owing, hook);
+    enum says says = judge_row(statement);
+    struct untold untold = {
+        .delivery_id = sqlite3_column_int64(statement, COLUMN_DELIVERY_ID),
+        .is_waiting = says == SAYS_WAITING,
+        .is_flapping =
+            pw_str_is(pw_db_column_str(statement, COLUMN_TYPE), "io.patchwatch.node.flapping"),
+    };
+    enum pw_status status = PW_OK;
+
+    if (says == SAYS_NOTHING || (known != NULL && known->is_decided))
+        return PW_OK;
+    if (known == NULL)
+        status = add_known(owing, hook, &known);
+    if (status == PW_OK && (says == SAYS_WAITING || says == SAYS_MUTED))
+        status = add_untold(owing, untold);
+    if (status != PW_OK)
+        return status;
+    /* What was tried before it was muted may have been seen. */
+    if (says == SAYS_MUTED && sqlite3_column_int(statement, COLUMN_IS_TRIED) != 0)
+        says = SAYS_TOLD;
+    known->is_decided = says == SAYS_TOLD || says == SAYS_ENDED;
+    known->was_told = says == SAYS_TOLD;
+    if (known->was_told) {
+        known->rule = pw_str_dup(pw_db_column_str(statement, COLUMN_RULE));
+        if (known->rule == NULL)
+            return pw_fail_nomem(owing->err);
+    }
+    if (known->was_told) /* whatever it was not told after it */
+        known->state = NULL;
+    else if (!known->is_decided && known->state == NULL)
+        known->state = says == SAYS_MUTED ? "muted" : "dropped";
+    return PW_OK;
 }
 
 static enum pw_status read_known(struct owing *owing, const char *sql, int64_t of_id)
@@ -184,17 +262,33 @@ static enum pw_status read_known(struct owing *owing, const char *sql, int64_t o
     pw_db_bind_int(statement, 2, owing->event->sequence);
     pw_db_bind_int(statement, 3, owing->event->recorded_at_ms);
     while ((status = pw_db_step(owing->db, statement, &row, owing->err)) == PW_OK && row) {
-        struct pw_str hook = pw_db_column_str(statement, COLUMN_HOOK);
-        struct known known;
-
-        if (find_known(owing, hook) != NULL || !judge_row(statement, &known))
-            continue;
-        status = add_known(owing, hook, pw_db_column_str(statement, COLUMN_RULE), known);
+        status = take_row(owing, statement);
         if (status != PW_OK)
             break;
     }
     (void)sqlite3_reset(statement);
     return status;
+}
+
+/* Who was told of it by an event that is no more. */
+static enum pw_status take_told(struct owing *owing, sqlite3_stmt *statement)
+{
+    struct pw_str hook = pw_db_column_str(statement, 0);
+    struct known *known = find_known(owing, hook);
+    enum pw_status status = PW_OK;
+
+    if (known != NULL && known->is_decided)
+        return PW_OK;
+    if (known == NULL)
+        status = add_known(owing, hook, &known);
+    if (status != PW_OK)
+        return status;
+    known->rule = pw_str_dup(pw_db_column_str(statement, 1));
+    if (known->rule == NULL)
+        return pw_fail_nomem(owing->err);
+    known->is_decided = known->was_told = true;
+    known->state = NULL;
+    return PW_OK;
 }
 
 static enum pw_status read_told(struct owing *owing, const char *sql, int64_t of_id)
@@ -207,12 +301,7 @@ static enum pw_status read_told(struct owing *owing, const char *sql, int64_t of
         return status;
     pw_db_bind_int(statement, 1, of_id);
     while ((status = pw_db_step(owing->db, statement, &row, owing->err)) == PW_OK && row) {
-        struct pw_str hook = pw_db_column_str(statement, 0);
-
-        if (find_known(owing, hook) != NULL)
-            continue;
-        status = add_known(owing, hook, pw_db_column_str(statement, 1),
-                           (struct known){.was_told = true});
+        status = take_told(owing, statement);
         if (status != PW_OK)
             break;
     }
@@ -284,18 +373,27 @@ static enum pw_status tell_the_end(struct owing *owing)
     return status;
 }
 
+/* That a node flaps stands until it settles, whatever its status is. */
+static bool is_over(const struct owing *owing, const struct untold *untold)
+{
+    bool settles = owing->event->type == PW_EVENT_NODE_SETTLED;
+
+    if (untold->is_flapping)
+        return settles || owing->terms == NULL || owing->terms->muted_reason == NULL;
+    return pw_event_is_end(owing->event);
+}
+
 /* What was about to be told of the matter need not be told any more; what is muted stays so. */
-static enum pw_status settle_known(struct owing *owing)
+static enum pw_status settle_untold(struct owing *owing)
 {
     enum pw_status status = PW_OK;
 
-    for (size_t i = 0; i < owing->known_count && status == PW_OK; i++) {
-        const struct known *known = &owing->known[i];
+    for (size_t i = 0; i < owing->untold_count && status == PW_OK; i++) {
+        const struct untold *untold = &owing->untold[i];
 
-        if (known->is_waiting)
-            status = run(owing, cancel_sql, known->delivery_id, 0);
-        else if (!known->was_told && known->state != NULL)
-            status = run(owing, stay_muted_sql, known->delivery_id, 0);
+        if (is_over(owing, untold))
+            status = run(owing, untold->is_waiting ? cancel_sql : stay_muted_sql,
+                         untold->delivery_id, 0);
     }
     return status;
 }
@@ -323,16 +421,19 @@ static enum pw_status read_matter(struct owing *owing, int64_t source_id, int64_
 static enum pw_status end_matter(struct owing *owing, int64_t source_id, int64_t node_id)
 {
     enum pw_matter matter = pw_matter_of(owing->event);
-    enum pw_status status = settle_known(owing);
+    bool is_silenced = owing->terms != NULL && owing->terms->muted_reason != NULL;
+    enum pw_status status = settle_untold(owing);
 
     if (status == PW_OK && matter != PW_MATTER_PRESENCE)
         status = tell_the_end(owing);
     if (status == PW_OK && matter == PW_MATTER_STATUS)
-        status = run(owing, forget_node_sql, node_id, 0);
-    else if (status == PW_OK && matter == PW_MATTER_SOURCE)
-        status = run(owing, forget_source_sql, source_id, 0);
-    if (status == PW_OK && matter == PW_MATTER_STATUS)
         status = run(owing, stop_reminding_sql, node_id, 0);
+    if (status != PW_OK || is_silenced) /* nobody hears of this end: it is still owed */
+        return status;
+    if (matter == PW_MATTER_STATUS)
+        status = run(owing, forget_node_sql, node_id, 0);
+    else if (matter == PW_MATTER_SOURCE)
+        status = run(owing, forget_source_sql, source_id, 0);
     return status;
 }
 
@@ -341,13 +442,20 @@ static enum pw_status replace_muted(struct owing *owing)
 {
     enum pw_status status = PW_OK;
 
-    for (size_t i = 0; i < owing->known_count && status == PW_OK; i++) {
-        const struct known *known = &owing->known[i];
-
-        if (!known->was_told && known->state != NULL && !known->is_waiting)
-            status = run(owing, stay_muted_sql, known->delivery_id, 0);
+    for (size_t i = 0; i < owing->untold_count && status == PW_OK; i++) {
+        if (!owing->untold[i].is_waiting)
+            status = run(owing, stay_muted_sql, owing->untold[i].delivery_id, 0);
     }
     return status;
+}
+
+/* A node that settles bad: that it flapped is no news any more, and its reminders are the newest's.
+ */
+static enum pw_status replace_flapping(struct owing *owing, int64_t node_id)
+{
+    enum pw_status status = settle_untold(owing);
+
+    return status == PW_OK ? run(owing, stop_reminding_sql, node_id, 0) : status;
 }
 
 enum pw_status pw_owe(struct pw_db *db, const struct pw_event *event, int64_t source_id,
@@ -368,17 +476,20 @@ enum pw_status pw_owe(struct pw_db *db, const struct pw_event *event, int64_t so
         status = run(&o, end_ack_sql, node_id, event->recorded_at_ms);
     if (status != PW_OK || router == NULL)
         return status;
-    if (is_end || event->type == PW_EVENT_SOURCE_FAILING)
+    if (is_end || event->type == PW_EVENT_SOURCE_FAILING || event->type == PW_EVENT_NODE_SETTLED)
         status = read_matter(&o, source_id, node_id);
     if (status == PW_OK)
         status = pw_muting_judge(db, router, event, event->recorded_at_ms, &o.mute, err);
     if (status == PW_OK)
         status = router->route(router, event, &o.sink);
     for (size_t i = 0; owing != NULL && i < owing->also_count && status == PW_OK; i++)
-        status = sink_add(
-            &o.sink, &(struct pw_owed){.hook = owing->also[i].hook, .rule = owing->also[i].rule});
+        status = sink_add(&o.sink, &(struct pw_owed){.hook = owing->also[i].hook,
+                                                     .rule = owing->also[i].rule,
+                                                     .after_ms = owing->also[i].after_ms});
     if (status == PW_OK && is_end)
         status = end_matter(&o, source_id, node_id);
+    else if (status == PW_OK && event->type == PW_EVENT_NODE_SETTLED)
+        status = replace_flapping(&o, node_id);
     else if (status == PW_OK)
         status = replace_muted(&o);
     free_known(&o);

@@ -23,7 +23,8 @@ static enum pw_status add(struct pw_owed_list *owed, sqlite3_stmt *statement, st
         free(rule);
         return pw_fail_nomem(err);
     }
-    owed->items[owed->count++] = (struct pw_hook_of_rule){.hook = hook, .rule = rule};
+    owed->items[owed->count++] = (struct pw_hook_of_rule){
+        .hook = hook, .rule = rule, .after_ms = sqlite3_column_int64(statement, 2)};
     return PW_OK;
 }
 

@@ -15,7 +15,8 @@ struct pw_owed_list {
     size_t count, capacity;
 };
 
-/* Appends the rows of a statement of two columns, hook and rule; it is bound and ends reset. */
+/* Appends the rows of a statement of three columns: hook, rule, after so many milliseconds (0 where
+ * it is no escalation). It is bound and ends reset. */
 PW_MUST_CHECK enum pw_status pw_owed_read(struct pw_owed_list *owed, struct pw_db *db,
                                           sqlite3_stmt *statement, struct pw_error *err);
 void pw_owed_free(struct pw_owed_list *owed);

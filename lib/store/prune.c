@@ -46,15 +46,20 @@ static const char last_sql[] = "SELECT event_id, chain_hash FROM event WHERE eve
 static const char told_node_sql[] =
     "INSERT INTO told (source_id, node_id, event_id, hook, rule)"
     " SELECT e.source_id, e.node_id, e.event_id, d.hook, d.rule FROM event AS e"
-    " CROSS JOIN node AS n ON n.node_id = e.node_id AND n.last_definite_status = 'non_compliant'"
+    " CROSS JOIN node AS n ON n.node_id = e.node_id"
+    "  AND (n.last_definite_status = 'non_compliant' OR n.flapping_since IS NOT NULL)"
     " CROSS JOIN delivery AS d ON d.event_id = e.event_id"
     "  AND (d.state = 'delivered' OR (d.state = 'muted' AND d.reason GLOB 'fleet.shift *'))"
-    "  WHERE e.event_id <= ?1 AND e.to_status = 'non_compliant'"
-    "    AND +e.type IN ('io.patchwatch.node.non_compliant', 'io.patchwatch.node.discovered',"
-    "                    'io.patchwatch.node.settled')"
+    "  WHERE e.event_id <= ?1"
+    "    AND ((n.last_definite_status = 'non_compliant' AND e.to_status = 'non_compliant'"
+    "          AND +e.type IN ('io.patchwatch.node.non_compliant', 'io.patchwatch.node.discovered',"
+    "                          'io.patchwatch.node.settled'))"
+    "      OR (n.flapping_since IS NOT NULL AND +e.type = 'io.patchwatch.node.flapping'))"
     "    AND NOT EXISTS (SELECT 1 FROM event AS l WHERE l.node_id = e.node_id"
     "                     AND l.event_id > e.event_id AND +l.type IN"
-    "                      ('io.patchwatch.node.non_compliant', 'io.patchwatch.node.settled'))";
+    "                      ('io.patchwatch.node.flapping', 'io.patchwatch.node.settled',"
+    "                       CASE WHEN +e.type <> 'io.patchwatch.node.flapping'"
+    "                        THEN 'io.patchwatch.node.non_compliant' END))";
 static const char told_source_sql[] =
     "INSERT INTO told (source_id, event_id, hook, rule)"
     " SELECT e.source_id, e.event_id, d.hook, d.rule FROM event AS e"

@@ -56,6 +56,7 @@ PW_MUST_CHECK enum pw_status pw_report_end(struct pw_db *db, int64_t node_id,
 /* A hook, and the rule on whose behalf it is told. */
 struct pw_hook_of_rule {
     const char *hook, *rule;
+    int64_t after_ms; /* an escalation, due after so long; 0 = at once */
 };
 
 /* What is particular about who is owed an event. */

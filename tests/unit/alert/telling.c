@@ -39,7 +39,8 @@ static struct pw_alerts *load(const char *rules)
 
 void world_begin(struct world *world, void **state, const char *rules, const char *letters)
 {
-    *world = (struct world){.scratch = *state, .now_ms = TUESDAY_MS};
+    *world =
+        (struct world){.scratch = *state, .now_ms = TUESDAY_MS, .how = plain_params(0, TUESDAY_MS)};
     world->db = open_writer(world->scratch);
     world->source_id = open_prod(world->db);
     world->alerts = load(rules);
@@ -82,15 +83,40 @@ void world_pass(struct world *world, int64_t ms)
 
 void world_sweep(struct world *world, const char *letters)
 {
-    (void)sweep_fleet_for(world->db, world->source_id, letters, world->now_ms,
-                          &world->alerts->router);
+    world->how.source_id = world->source_id;
+    world->how.now_ms = world->now_ms;
+    world->how.router = &world->alerts->router;
+    (void)sweep_with(world->db, letters, &world->how);
+}
+
+void world_fail_to_sweep(struct world *world)
+{
+    world->how.facts.outcome = PW_SWEEP_FAILED;
+    world->how.facts.reason = "a test";
+    world_sweep(world, "");
+    world->how.facts.outcome = PW_SWEEP_COMPLETE;
+    world->how.facts.reason = NULL;
+}
+
+void world_ack(struct world *world, const char *key, const char *until)
+{
+    char sql[256];
+
+    (void)snprintf(sql, sizeof sql,
+                   "INSERT INTO ack (node_id, created_at, until_at) SELECT node_id, %lld, %s"
+                   " FROM node WHERE node_key = '%s'",
+                   (long long)world->now_ms, until != NULL ? until : "NULL", key);
+    must_run(world->db, sql);
 }
 
 static const char *short_type(const char *type)
 {
     static const char *const words[][2] = {
-        {"node.non_compliant", "n"}, {"node.compliant", "c"},    {"node.missing", "gone"},
-        {"node.returned", "back"},   {"node.discovered", "new"}, {"source.failing", "failing"},
+        {"node.non_compliant", "n"},       {"node.compliant", "c"},
+        {"node.missing", "gone"},          {"node.returned", "back"},
+        {"node.discovered", "new"},        {"source.failing", "failing"},
+        {"source.recovered", "recovered"}, {"node.flapping", "flaps"},
+        {"node.settled", "settled"},       {"fleet.shift", "shift"},
     };
 
     type += strlen("io.patchwatch.");

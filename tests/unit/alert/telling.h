@@ -17,6 +17,8 @@ struct world {
     struct pw_alerts *alerts;
     int64_t source_id, now_ms;
     int64_t next_due_ms; /* as the last take() found */
+    /* How sweeps are applied, see plain_params; world_sweep says of what, when and to whom. */
+    struct pw_apply_params how;
 };
 
 /* hooks a and b exist; rules and mutes are the rest of the file. The fleet of `letters` (see
@@ -29,6 +31,10 @@ void world_rules(struct world *world, const char *rules);
 void world_restart(struct world *world);
 void world_pass(struct world *world, int64_t ms);
 void world_sweep(struct world *world, const char *letters);
+/* One that saw nothing at all. */
+void world_fail_to_sweep(struct world *world);
+/* Somebody works on the problem of that node; until may be NULL or a number of milliseconds. */
+void world_ack(struct world *world, const char *key, const char *until);
 
 /* What the hook takes now, all of it delivered: "n0 c1+c2 n3!2": node 0 went bad; one attempt told
  * that 1 and 2 are well again; node 3's problem was reminded of for the second time. In the order

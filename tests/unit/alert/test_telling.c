@@ -225,17 +225,6 @@ static void test_reminders(void **state)
     world_end(&w);
 }
 
-static void ack(struct world *w, const char *key, const char *until)
-{
-    char sql[256];
-
-    (void)snprintf(sql, sizeof sql,
-                   "INSERT INTO ack (node_id, created_at, until_at) SELECT node_id, %lld, %s"
-                   " FROM node WHERE node_key = '%s'",
-                   (long long)w->now_ms, until, key);
-    must_run(w->db, sql);
-}
-
 static void test_ack(void **state)
 {
     struct world w;
@@ -246,9 +235,9 @@ static void test_ack(void **state)
                 "cc");
     world_sweep(&w, "nn");
     assert_string_equal(take(&w, "a"), "n0 n1");
-    ack(&w, "ECS/i-0", "NULL");
+    world_ack(&w, "ECS/i-0", NULL);
     (void)snprintf(until, sizeof until, "%lld", (long long)(w.now_ms + 6 * HOUR_MS));
-    ack(&w, "ECS/i-1", until);
+    world_ack(&w, "ECS/i-1", until);
     world_pass(&w, 4 * HOUR_MS);
     assert_string_equal(take(&w, "a"), "");
     assert_string_equal(take(&w, "b"), "");
