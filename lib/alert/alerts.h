@@ -39,7 +39,7 @@ struct pw_hook_config {
     int64_t timeout_ms;
     int64_t concurrency;                /* attempts at once, 1 to PW_HOOK_MAX_CONCURRENCY */
     int64_t rate_count, rate_period_ms; /* attempts per period; count 0 = no limit */
-    int64_t retry_for_ms;               /* a delivery that is owed for longer dies */
+    int64_t retry_for_ms;               /* a delivery that is tried for longer dies */
     char target[65]; /* a hash of where it goes, for the table hook; "" where that is of no use */
     int line;
 };
